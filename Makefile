@@ -1,0 +1,42 @@
+# `make` lists the targets. All but `clean` set up what they need; a second call does not do it again.
+# Another Python: make app PYTHON=python3.12
+
+PYTHON ?= python3
+VENV ?= .venv
+BIN = $(VENV)/bin
+
+.PHONY: help app test check clean
+
+help: ## list the targets
+	@sed -n 's/^\([a-z]*\):.*## /  make \1	/p' Makefile
+
+app: $(VENV)/.installed-plot ## set up and open the explorer (Ctrl-C ends it)
+	@exec $(BIN)/landscape-explorer
+
+test: $(VENV)/.installed-test $(VENV)/.browser ## set up, find or install a browser, run every test
+	@exec $(BIN)/pytest
+
+check: $(VENV)/.installed-dev ## format, lint, types, architecture; changes nothing
+	$(BIN)/ruff format --check
+	$(BIN)/ruff check
+	$(BIN)/mypy
+	$(BIN)/lint-imports --no-logo
+
+clean: ## remove the virtual environment and every cache
+	rm -rf $(VENV) build dist .mypy_cache .pytest_cache .ruff_cache .import_linter_cache
+	find . -name __pycache__ -type d -prune -exec rm -rf {} +
+
+# .installed-<extra> is touched once the project and that extra are installed as pinned.
+$(VENV)/.installed-%: pyproject.toml constraints.txt | $(BIN)/pip
+	@echo 'Installing into $(VENV): some minutes the first time.'
+	$(BIN)/pip install --quiet -c constraints.txt -e ".[$*]"
+	@touch $@
+
+$(VENV)/.browser: tests/install_browser.py $(VENV)/.installed-test
+	$(BIN)/python tests/install_browser.py
+	@touch $@
+
+$(BIN)/pip:
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and \
+	  "Python 3.11 or newer is needed; this one is %d.%d. Name another: make PYTHON=python3.12 app" % sys.version_info[:2])'
+	$(PYTHON) -m venv $(VENV)

@@ -1,0 +1,216 @@
+"""The engine off the event loop: one job a session, the newest result wins, errors become sentences."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import threading
+import time
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+from typing import Any, final
+
+import numpy as np
+import xarray as xr
+
+import landscape_engine as le
+from explorer import sources
+from explorer.state import Request, State
+
+log = logging.getLogger("explorer")
+
+DEBOUNCE = 0.3  # seconds between the last change of a choice and the run that answers it
+FLUSH = 0.1  # seconds between two pictures
+
+
+@final
+@dataclass(frozen=True, eq=False)
+class Result:
+    """What a run has found so far.
+
+    Args:
+        request: The choices it answers.
+        plane: Where it was evaluated.
+        landscape: Whole at any time.
+        path: (m, 2) coordinates of the training path on the plane.
+        residual: (m,) distances of the path from the plane.
+        profile: Exact values along the path by metric name; None until they are known.
+        progress: Of the refinement.
+    """
+
+    request: Request
+    plane: le.Plane
+    landscape: xr.Dataset
+    path: np.ndarray
+    residual: np.ndarray
+    profile: dict[str, np.ndarray] | None
+    progress: le.Progress
+
+
+class _Canceled(Exception):
+    """Raised in the worker when its job was called off."""
+
+
+@final
+class _Job:
+    """One run in a thread of its own."""
+
+    def __init__(self, runner: Runner, request: Request, start: xr.Dataset | None) -> None:
+        self.runner, self.request, self.start = runner, request, start
+        self.stop = threading.Event()
+        self.progress = le.Progress(0, 0, 0.0)
+        self.thread = threading.Thread(target=self._run, name="landscape", daemon=True)
+
+    def _run(self) -> None:
+        try:
+            for result in self._results():
+                self.runner.post(self, "running", "", result)
+            self.runner.post(self, "done", "", None)
+        except _Canceled:
+            pass
+        except le.LandscapeError as error:
+            self.runner.post(self, "failed", _sentence(str(error)), None)
+        except Exception as error:
+            log.exception("The run failed")
+            self.runner.post(self, "failed", _sentence(f"the run failed: {type(error).__name__}: {error}"), None)
+
+    def _results(self) -> Any:
+        request, source = self.request, sources.load(self.request.model)
+        plane = source.plane(request)
+        self._check(self.progress)
+        projections = [plane.project(source.sample.trajectory.at(t)) for t in source.positions]
+        path = np.array([p.coordinates for p in projections])
+        residual = np.array([p.residual for p in projections])
+        profile = None
+        for landscape in le.refine(
+            source.on_map,
+            plane,
+            resolution=request.resolution,
+            tolerance=request.tolerance / 100,
+            scale=request.scale,
+            drive=request.metric,
+            start=self.start,
+            progress=self._check,
+        ):
+            result = Result(request, plane, landscape, path, residual, profile, self.progress)
+            yield result
+            if profile is None:
+                profile = sources.profile(request.model)
+                yield replace(result, profile=profile)
+
+    def _check(self, progress: le.Progress) -> None:
+        self.progress = progress
+        if self.stop.is_set():
+            raise _Canceled
+        self.runner.heartbeat(self)
+
+
+def _sentence(text: str) -> str:
+    return text[:1].upper() + text[1:]
+
+
+@final
+class Runner:
+    """Runs the job that answers the state's choices, and writes what it finds back to the state.
+
+    Args:
+        state: Read and written on the event loop only.
+    """
+
+    def __init__(self, state: State) -> None:
+        self.state = state
+        self.progress = le.Progress(0, 0, 0.0)
+        self.on_progress: Callable[[], None] = lambda: None
+        self._job: _Job | None = None
+        self._timer: threading.Timer | None = None
+        self._lock = threading.Lock()
+        self._mail: list[tuple[_Job, str, str, Result | None]] = []
+        self._scheduled = False
+        self._loop: asyncio.AbstractEventLoop | None = None
+        self._document: Any = None
+        self._beat = 0.0
+        names = [n for n in Request._fields]
+        state.param.watch(lambda *events: self.start(DEBOUNCE), names)
+
+    def attach(self, document: Any, loop: asyncio.AbstractEventLoop) -> None:
+        """Deliver results to a document of a running server from now on."""
+        self._document, self._loop = document, loop
+
+    def start(self, delay: float = 0.0) -> None:
+        """Call off the running job and start the one that answers the choices, after a delay."""
+        self._call_off()
+        self.state.param.update(phase="running", message="")
+        self._timer = threading.Timer(delay, self._begin, [self.state.request, self.state.result])
+        self._timer.daemon = True
+        self._timer.start()
+
+    def cancel(self) -> None:
+        """Call off the running job; what it has found stays."""
+        if self.state.phase == "running":
+            self._call_off()
+            self.state.phase = "canceled"
+
+    def close(self) -> None:
+        """Call off everything, for good: the session has ended."""
+        self._call_off()
+        self._document = self._loop = None
+
+    def _call_off(self) -> None:
+        with self._lock:
+            self._mail.clear()
+            if self._timer is not None:
+                self._timer.cancel()
+            if self._job is not None:
+                self._job.stop.set()
+            self._job = None
+
+    def _begin(self, request: Request, known: Result | None) -> None:
+        start = known.landscape if known is not None and request.same_nodes(known.request) else None
+        job = _Job(self, request, start)
+        with self._lock:
+            if self._timer is None or threading.current_thread() is not self._timer:
+                return
+            self._job = job
+        job.thread.start()
+
+    def heartbeat(self, job: _Job) -> None:
+        """Show the progress of a job, at most ten times a second."""
+        now = time.monotonic()
+        if now - self._beat >= FLUSH:
+            self._beat = now
+            self.post(job, "running", "", None)
+
+    def post(self, job: _Job, phase: str, message: str, result: Result | None) -> None:
+        """Take what a job has found, from its thread; the newest result replaces one not yet shown."""
+        with self._lock:
+            if job is not self._job or job.stop.is_set():
+                return
+            if result is None and self._mail:
+                result = self._mail[-1][3]
+            self._mail = [(job, phase, message, result)]
+            if self._scheduled:
+                return
+            self._scheduled = True
+        if self._loop is None:
+            self._flush()
+        else:
+            self._loop.call_soon_threadsafe(self._loop.call_later, FLUSH / 2, self._kick)
+
+    def _kick(self) -> None:
+        if self._document is None or self._document.session_context is None:
+            self._scheduled = False
+            return
+        self._document.add_next_tick_callback(self._flush)
+
+    def _flush(self) -> None:
+        with self._lock:
+            mail, self._mail, self._scheduled = self._mail, [], False
+            if not mail or mail[0][0] is not self._job:
+                return
+        job, phase, message, result = mail[0]
+        self.progress = job.progress
+        found: dict[str, Any] = {"phase": phase, "message": message}
+        if result is not None:
+            found["result"] = result
+        self.state.param.update(**found)
+        self.on_progress()

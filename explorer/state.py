@@ -1,0 +1,103 @@
+"""What the user chose and what is known: the truth that controls write and views read."""
+
+from __future__ import annotations
+
+from typing import Any, NamedTuple
+
+import param
+
+SUBSPACES = {"trajectory": "Trajectory plane (PCA)", "random": "Random plane"}
+METRICS = {"loss": "Cross-entropy loss", "accuracy": "Accuracy"}
+NORMALIZATIONS = {"filter": "Filter", "layer": "Layer", "model": "Model", "none": "None"}
+RESOLUTIONS = [33, 65, 129, 257]
+
+
+class Request(NamedTuple):
+    """Everything that decides a picture."""
+
+    model: str
+    metric: str
+    subspace: str
+    normalization: str
+    resolution: int
+    scale: str
+    extent: float
+    seed: int
+    tolerance: float
+
+    def same_nodes(self, other: Request | None) -> bool:
+        """Whether nodes computed for the other request are nodes of this one."""
+        same = self._replace(metric="", scale="", tolerance=0.0)
+        return other is not None and same == other._replace(metric="", scale="", tolerance=0.0)
+
+
+class State(param.Parameterized):
+    """Choices, and the phase of the run that answers them."""
+
+    model = param.Selector(default="digits_mlp", objects=["digits_mlp"], doc="The trained network.")
+    metric = param.Selector(default="loss", objects=list(METRICS), doc="What is drawn.")
+    subspace = param.Selector(default="trajectory", objects=list(SUBSPACES), doc="Which plane is drawn.")
+    normalization = param.Selector(
+        default="filter",
+        objects=list(NORMALIZATIONS),
+        doc="Scales random directions to the weights, so that two networks can be compared.",
+    )
+    resolution = param.Selector(
+        default=129,
+        objects=RESOLUTIONS,
+        doc="Nodes on each axis. Only a few are computed; the rest are predicted and checked.",
+    )
+    scale = param.Selector(default="log", objects=["log", "linear"], doc="Log shows the floor of the valley.")
+    extent = param.Number(
+        default=1.0,
+        bounds=(0, 100),
+        inclusive_bounds=(False, True),
+        doc="How far the plane reaches, 1 as usual.",
+    )
+    seed = param.Integer(default=0, bounds=(0, None), doc="Of the random directions.")
+    tolerance = param.Number(
+        default=0.5,
+        bounds=(0, 100),
+        inclusive_bounds=(True, False),
+        doc="Wanted largest error, in percent of the range; 0 computes every node.",
+    )
+    t = param.Number(default=0.0, bounds=(0, None), doc="Checkpoint coordinate of the marker.")
+    show_nodes = param.Boolean(default=False, doc="Show which nodes were computed.")
+    dark = param.Boolean(default=False, doc="Dark page.")
+
+    phase = param.Selector(default="idle", objects=["idle", "running", "done", "canceled", "failed"])
+    message = param.String(default="", doc="One sentence about what went wrong; empty when nothing did.")
+    result = param.Parameter(default=None, doc="The newest jobs.Result, or None.")
+
+    @property
+    def request(self) -> Request:
+        """The choices as one value. Accuracy is always linear; only random planes are normalized or seeded."""
+        random = self.subspace == "random"
+        return Request(
+            self.model,
+            self.metric,
+            self.subspace,
+            self.normalization if random else "none",
+            self.resolution,
+            self.scale if self.metric == "loss" else "linear",
+            float(self.extent),
+            self.seed if random else 0,
+            float(self.tolerance),
+        )
+
+    def choose_number(self, name: str, text: str) -> None:
+        """Set a number from what a person typed; what cannot be used becomes ``message`` and changes nothing."""
+        label, expected = NUMBERS[name]
+        try:
+            value: Any = int(text) if name == "seed" else float(text.replace("%", "").replace(",", "."))
+            setattr(self, name, value)
+            self.message = ""
+        except ValueError:
+            self.message = f"{label} must be {expected}, but it is '{text}'. The picture is unchanged."
+
+
+NUMBERS = {
+    "seed": ("Seed", "a whole number, 0 or more"),
+    "extent": ("Extent", "a number above 0, at most 100"),
+    "tolerance": ("Tolerance", "a percentage from 0 to below 100"),
+}

@@ -1,0 +1,260 @@
+"""Colors, fonts and themes of the page: one rule, the page is gray, the data has the color, magenta is "here"."""
+
+from __future__ import annotations
+
+import json
+import pathlib
+from typing import Any
+
+from bokeh.models import Axis, Grid, Label, LabelSet, Model, Plot, Title
+
+_HERE = pathlib.Path(__file__).parent
+
+TOKENS_CSS: str = (_HERE / "tokens.css").read_text(encoding="utf-8")
+"""The design tokens as CSS custom properties; ``[data-theme="dark"]`` holds the dark ones."""
+
+FATHOM: list[str] = json.loads((_HERE / "fathom.json").read_text(encoding="utf-8"))
+"""The colormap of the metric, 256 colors from deep indigo (low) to sand (high); the same in both themes."""
+
+FONT = (
+    '-apple-system, BlinkMacSystemFont, "Segoe UI Variable Text", "Segoe UI", Roboto, "Noto Sans", '
+    '"Liberation Sans", Arial, sans-serif'
+)
+MAP_INK = "#101418"
+MAP_LIGHT = "#ffffff"
+MAP_HERE = "#e0187a"
+
+LIGHT: dict[str, str] = {
+    "page": "#f3f4f6",
+    "card": "#ffffff",
+    "sunken": "#f3f4f6",
+    "press": "#e1e4e8",
+    "hover": "#eceef1",
+    "ink": "#14181d",
+    "ink2": "#48515b",
+    "ink3": "#626c77",
+    "hair": "#dfe2e6",
+    "edge": "#828b95",
+    "on_ink": "#ffffff",
+    "here": "#c9156b",
+    "ok": "#17713f",
+    "warn": "#8a5800",
+    "error": "#b3261e",
+    "grid": "#e9ebee",
+    "line_main": "#14181d",
+    "line2": "#1b6ca8",
+    "line3": "#68727d",
+}
+DARK: dict[str, str] = {
+    "page": "#0d1013",
+    "card": "#161a1f",
+    "sunken": "#0f1215",
+    "press": "#2a3138",
+    "hover": "#20262c",
+    "ink": "#eef1f4",
+    "ink2": "#b9c1ca",
+    "ink3": "#939da8",
+    "hair": "#2a3037",
+    "edge": "#6d7782",
+    "on_ink": "#14181d",
+    "here": "#ff74b4",
+    "ok": "#62c78e",
+    "warn": "#f0b64a",
+    "error": "#ff9088",
+    "grid": "#242a30",
+    "line_main": "#eef1f4",
+    "line2": "#6db7ee",
+    "line3": "#98a2ad",
+}
+
+
+def _palette(colors: dict[str, str], mode: str) -> dict[str, Any]:
+    return {
+        "mode": mode,
+        "primary": {"main": colors["ink"], "contrastText": colors["on_ink"]},  # controls: ink, not a hue
+        "secondary": {"main": colors["here"], "contrastText": colors["on_ink"]},  # the path slider only
+        "error": {"main": colors["error"]},
+        "warning": {"main": colors["warn"]},
+        "success": {"main": colors["ok"]},
+        "info": {"main": colors["ink2"]},
+        "background": {"default": colors["page"], "paper": colors["card"]},
+        "text": {"primary": colors["ink"], "secondary": colors["ink2"], "disabled": colors["ink3"]},
+        "divider": colors["hair"],
+        "action": {"hover": colors["hover"], "selected": colors["press"]},
+    }
+
+
+def _typography() -> dict[str, Any]:
+    return {
+        "fontFamily": FONT,
+        "fontSize": 14,
+        "h1": {"fontSize": "1.0625rem", "fontWeight": 600, "letterSpacing": "-0.01em"},
+        "h2": {"fontSize": "0.9375rem", "fontWeight": 600},
+        "h3": {"fontSize": "0.8125rem", "fontWeight": 600},
+        "h4": {"fontSize": "2rem", "fontWeight": 600, "letterSpacing": "-0.02em"},
+        "body1": {"fontSize": "0.875rem", "lineHeight": 1.45},
+        "body2": {"fontSize": "0.8125rem", "lineHeight": 1.45},
+        "caption": {"fontSize": "0.75rem", "lineHeight": 1.35},
+        "button": {"textTransform": "none", "fontWeight": 600, "fontSize": "0.875rem"},
+    }
+
+
+def _surfaces(colors: dict[str, str]) -> dict[str, Any]:
+    """Overrides of what lies on the page: bar, drawer, papers and cards, without shadows."""
+    bar = {
+        "backgroundColor": colors["card"],
+        "color": colors["ink"],
+        "backgroundImage": "none",
+        "borderBottom": f"1px solid {colors['hair']}",
+        "boxShadow": "none",
+        "& .title": {"color": f"{colors['ink']} !important", "fontSize": "1.0625rem"},  # Page writes white
+    }
+    drawer = {
+        "backgroundColor": colors["card"],
+        "backgroundImage": "none",
+        "borderRight": f"1px solid {colors['hair']}",
+    }
+    card = {"border": f"1px solid {colors['hair']}", "borderRadius": 10, "boxShadow": "none"}
+    return {
+        "MuiCssBaseline": {"styleOverrides": {"body": {"fontVariantNumeric": "tabular-nums"}}},
+        "MuiAppBar": {
+            "defaultProps": {"elevation": 0, "color": "inherit"},
+            "styleOverrides": {"root": bar},
+        },
+        "MuiDrawer": {"styleOverrides": {"paper": drawer}},
+        "MuiPaper": {
+            "defaultProps": {"elevation": 0},
+            "styleOverrides": {"root": {"backgroundImage": "none"}},
+        },
+        "MuiCard": {"styleOverrides": {"root": card}},
+    }
+
+
+def _controls(colors: dict[str, str]) -> dict[str, Any]:
+    """Overrides of what is pressed, dragged or typed into."""
+    return {
+        "MuiButton": {"styleOverrides": {"root": {"boxShadow": "none", "&:hover": {"boxShadow": "none"}}}},
+        "MuiOutlinedInput": {
+            "styleOverrides": {
+                "notchedOutline": {"borderColor": colors["edge"]},
+                "root": {"fontSize": "0.875rem"},
+            }
+        },
+        "MuiFormHelperText": {
+            "styleOverrides": {"root": {"marginLeft": 0, "fontSize": "0.75rem", "color": colors["ink2"]}}
+        },
+        "MuiToggleButton": {"styleOverrides": {"root": _toggle(colors)}},
+        "MuiSlider": {
+            "styleOverrides": {
+                "rail": {"color": colors["edge"], "opacity": 1},
+                "thumb": {
+                    "width": 20,
+                    "height": 20,
+                    "border": f"3px solid {colors['card']}",
+                    "boxShadow": f"0 0 0 1.5px {colors['here']}",
+                },
+            }
+        },
+    }
+
+
+def _toggle(colors: dict[str, str]) -> dict[str, Any]:
+    return {
+        "textTransform": "none",
+        "padding": "4px 10px",
+        "color": colors["ink2"],
+        "borderColor": colors["edge"],
+        "&.Mui-selected": {
+            "backgroundColor": colors["press"],
+            "color": colors["ink"],
+            "fontWeight": 600,
+            "boxShadow": f"inset 0 -2px 0 {colors['ink']}",
+        },
+    }
+
+
+def _notices(colors: dict[str, str]) -> dict[str, Any]:
+    """Overrides of what tells: tooltips and progress."""
+    tooltip = {
+        "backgroundColor": colors["card"],
+        "color": colors["ink"],
+        "border": f"1px solid {colors['hair']}",
+        "fontSize": "0.75rem",
+        "boxShadow": "0 1px 2px rgb(15 20 26 / .10), 0 8px 24px rgb(15 20 26 / .14)",
+    }
+    progress = {"height": 3, "backgroundColor": colors["hair"]}
+    return {
+        "MuiTooltip": {"styleOverrides": {"tooltip": tooltip}},
+        "MuiLinearProgress": {"styleOverrides": {"root": progress}},
+    }
+
+
+def _material(colors: dict[str, str], mode: str) -> dict[str, Any]:
+    return {
+        "palette": _palette(colors, mode),
+        "shape": {"borderRadius": 6},
+        "typography": _typography(),
+        "components": {**_surfaces(colors), **_controls(colors), **_notices(colors)},
+    }
+
+
+THEME_CONFIG: dict[str, Any] = {"light": _material(LIGHT, "light"), "dark": _material(DARK, "dark")}
+"""``theme_config`` of ``panel_material_ui.Page``."""
+
+PAGE_SX: dict[str, Any] = {"& main": {"backgroundColor": "background.default"}}
+"""``sx`` of ``panel_material_ui.Page``: it paints its main area as paper, cards need the page's gray."""
+
+_PLAIN = {"#444444", LIGHT["ink"], DARK["ink"]}  # Bokeh's own color of a label and ours
+
+
+def apply_theme(figure: Plot, dark: bool) -> None:
+    """Set colors and fonts of a figure's existing axes, grids, frame, title and labels, in place.
+
+    A label that has a color of its own keeps it.
+
+    Args:
+        figure: A Bokeh figure.
+        dark: Whether the page is dark.
+    """
+    colors = DARK if dark else LIGHT
+    figure.update(background_fill_color=None, border_fill_color=None, outline_line_color=colors["edge"])
+    for model in figure.references():
+        model.update(**_attributes(model, colors))
+
+
+def _attributes(model: Model, colors: dict[str, str]) -> dict[str, Any]:
+    """The properties that the theme sets on one model of a figure."""
+    if isinstance(model, Axis):
+        return _axis(colors)
+    if isinstance(model, Grid):
+        return {"grid_line_color": colors["grid"], "grid_line_width": 1}
+    if isinstance(model, Title):
+        return {**_text("text_", 13), "text_color": colors["ink"], "align": "left"}
+    if isinstance(model, Label):
+        color = colors["ink"] if model.text_color in _PLAIN else model.text_color
+        return {"text_font": FONT, "text_font_size": "12px", "text_color": color}
+    if isinstance(model, LabelSet):
+        return {"text_font": FONT, "text_font_size": "12px"}
+    return {}
+
+
+def _axis(colors: dict[str, str]) -> dict[str, Any]:
+    return {
+        "axis_line_color": colors["edge"],
+        "major_tick_line_color": colors["edge"],
+        "minor_tick_line_color": colors["edge"],
+        "major_tick_in": 0,
+        "major_tick_out": 4,
+        "minor_tick_in": 0,
+        "minor_tick_out": 2,
+        "major_label_text_color": colors["ink2"],
+        "major_label_text_font": FONT,
+        "major_label_text_font_size": "12px",
+        **_text("axis_label_text_", 13),
+        "axis_label_text_color": colors["ink"],
+        "axis_label_standoff": 8,
+    }
+
+
+def _text(prefix: str, size: int) -> dict[str, str]:
+    return {f"{prefix}font": FONT, f"{prefix}font_size": f"{size}px", f"{prefix}font_style": "normal"}

@@ -1,0 +1,88 @@
+"""The card "At the marker": the network there, and whether the map can be trusted."""
+
+from __future__ import annotations
+
+import math
+from html import escape
+from typing import NamedTuple
+
+from explorer.views.picture import format_error, format_number
+
+TRUSTED = 0.1  # the map can be trusted where it is within this share of the true value
+
+
+class Reading(NamedTuple):
+    """What is known at the marker. ``true``, ``test``, ``on_map`` are values; the rest their errors and places."""
+
+    t: float
+    checkpoints: int
+    step: float
+    metric: str
+    units: str
+    true: float
+    stderr: float
+    test: float
+    test_stderr: float
+    on_map: float
+    map_error: float
+    residual: float
+    share: float
+
+
+def _verdict(r: Reading) -> tuple[str, str]:
+    if not math.isfinite(r.on_map):
+        return "warn", "This network falls outside the map."
+    gap = (r.on_map - r.true) / r.true if r.true else math.inf if r.on_map else 0.0
+    if abs(gap) <= TRUSTED:
+        percent = max(1, math.ceil(abs(gap) * 100))
+        return "ok", f"The map can be trusted here: its {r.metric} is within {percent} % of this network’s."
+    side = "higher" if gap > 0 else "lower"
+    size = f"{abs(gap) * 100:.0f} % {side}" if math.isfinite(gap) else side
+    return "warn", (
+        f"Read the map with care here: it shows a network {format_number(r.residual, 2)} away from this one, "
+        f"whose {r.metric} is {size}."
+    )
+
+
+def _row(label: str, value: str, note: str = "") -> str:
+    return f"<tr><th>{escape(label)}</th><td><small>{escape(note)}</small> {escape(value)}</td></tr>"
+
+
+def inspector_html(r: Reading) -> str:
+    """The card's body as HTML."""
+    kind, verdict = _verdict(r)
+    k = int(r.t)
+    where = f"checkpoint {k + 1} of {r.checkpoints}" if k == r.t else f"between checkpoints {k + 1} and {k + 2}"
+    share = "" if math.isnan(r.share) else f"{r.share * 100:.1f} % of the way"
+    rows = [
+        _row(
+            f"{r.metric.capitalize()} on the map",
+            format_number(r.on_map),
+            f"± {format_error(r.map_error, r.on_map)}",
+        )
+        if math.isfinite(r.on_map)
+        else _row(f"{r.metric.capitalize()} on the map", "outside"),
+        _row(f"Test {r.metric}", format_number(r.test), f"± {format_error(r.test_stderr, r.test)}"),
+        _row("Distance from the plane", format_number(r.residual, 2) if r.residual else "0", share),
+    ]
+    units = f"{escape(r.units)}, " if r.units else ""
+    return f"""<div class="where"><i></i><b>At the marker</b><span>{where}, step {round(r.step)}</span></div>
+<div class="big"><b>{format_number(r.true)}</b><span>{units}training {r.metric}<br>
+± {format_error(r.stderr, r.true)} from sampling</span></div>
+<p class="verdict {kind}">{escape(verdict)}</p><table>{"".join(rows)}</table>"""
+
+
+CSS = """
+:host { font: 400 var(--fs-small)/1.45 var(--font); color: var(--ink); font-variant-numeric: tabular-nums; }
+.where { display: flex; align-items: center; gap: 8px; flex-wrap: wrap; } .where b { font-size: var(--fs-title); }
+.where span, .big span, th, small { color: var(--ink-2); font-size: var(--fs-caption); font-weight: 400; }
+.where i { width: 12px; height: 12px; border-radius: 50%; background: var(--here); margin: 3px;
+  box-shadow: 0 0 0 2px var(--card), 0 0 0 3px var(--here); }
+.big { display: flex; align-items: center; gap: 12px; margin: 10px 0; line-height: 1.25; }
+.big b { font-size: var(--fs-figure); font-weight: 600; letter-spacing: -.02em; }
+.verdict { margin: 0 0 12px; padding-left: 12px; border-left: 3px solid var(--edge); line-height: 1.4; }
+.verdict.ok { border-color: var(--ok); } .verdict.warn { border-color: var(--warn); }
+table { border-collapse: collapse; width: 100%; } th { text-align: left; font-size: var(--fs-small); }
+td { text-align: right; } th, td { padding: 3px 0; border-top: 1px solid var(--hair); }
+tr:first-child > * { border-top: 0; }
+"""

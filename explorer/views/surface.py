@@ -1,0 +1,85 @@
+"""The loss surface in three dimensions: a Panel component drawn with three.js."""
+
+from __future__ import annotations
+
+import pathlib
+from typing import Any, ClassVar
+
+import numpy as np
+import param
+from panel.custom import JSComponent
+
+
+def _empty(columns: int) -> np.ndarray:
+    return np.zeros((0, columns), dtype=np.float32)
+
+
+class Surface3D(JSComponent):
+    """A landscape over a plane of parameter space, seen in perspective.
+
+    Height and colour both show ``z``, clipped to ``low`` .. ``high``. Contour lines and the training path lie
+    on the surface, and a marker stands at one point of it. Drag turns the view, the wheel zooms; with the
+    keyboard, the arrows turn by five degrees, ``+`` and ``-`` zoom, ``0`` or Home restores the default view.
+
+    Arrays are sent as float32. Coordinates are those of the plane (alpha, beta); what lies outside the bounds
+    is not drawn. The camera lives in the browser and survives every update. Set what changes together in one
+    call (``surface.param.update(z=..., low=..., high=..., contours=...)``): it then costs one redraw.
+
+    The marker can be moved without the server, from any ``CustomJS`` that has the component among its
+    ``args``: ``surface.data.marker = [alpha, beta]``.
+
+    For tests, the element ``.surface3d`` carries ``data-marker`` (coordinates last drawn, empty when hidden),
+    ``data-camera`` (its position) and ``data-size`` ("nx x ny" of the mesh).
+    """
+
+    z: np.ndarray = param.Array(
+        default=np.zeros((2, 2), dtype=np.float32),
+        doc="""Transformed metric, for example the natural log of the loss, of shape (ny, nx): row i is the
+        i-th beta, column j the j-th alpha, both ascending. Cells that are not finite are left out.""",
+    )
+    low: float = param.Number(default=0.0, doc="Lower end of the colour and height scale, in the units of z.")
+    high: float = param.Number(default=1.0, doc="Upper end of the colour and height scale, in the units of z.")
+    x_bounds: tuple[float, float] = param.NumericTuple(
+        default=(-1.0, 1.0), length=2, doc="First and last alpha of the grid."
+    )
+    y_bounds: tuple[float, float] = param.NumericTuple(
+        default=(-1.0, 1.0), length=2, doc="First and last beta of the grid."
+    )
+    palette: list[str] = param.List(default=[], item_type=str, doc="Colours from low to high, as '#rrggbb'.")
+
+    contours: np.ndarray = param.Array(
+        default=_empty(6),
+        doc="""Contour segments of shape (n, 6): x0, y0, x1, y1, level in the units of z, and 1 for a major
+        line or 0 for a minor one.""",
+    )
+    path: np.ndarray = param.Array(default=_empty(2), doc="Training path, of shape (m, 2); may be empty.")
+    checkpoints: np.ndarray = param.Array(
+        default=_empty(2),
+        doc="Points of the path drawn as dots, of shape (k, 2); thinned so that none touch.",
+    )
+    marker: list[float] = param.List(
+        default=[], doc="Coordinates of the marker; hidden when empty or outside the bounds."
+    )
+    nodes: np.ndarray = param.Array(default=_empty(2), doc="Coordinates of the computed nodes, of shape (n, 2).")
+    show_nodes: bool = param.Boolean(default=False, doc="Whether to draw the computed nodes.")
+
+    x_title: str = param.String(default="α", doc="Title of the alpha axis.")
+    y_title: str = param.String(default="β", doc="Title of the beta axis.")
+    z_title: str = param.String(default="Loss", doc="Title of the height axis.")
+    z_ticks: list[list[float | str]] = param.List(
+        default=[], doc="Ticks of the height axis: [value in the units of z, text]."
+    )
+
+    dark: bool = param.Boolean(default=False, doc="Whether the page is dark; colours are read from its CSS tokens.")
+    reset: int = param.Integer(default=0, doc="A counter: any change goes back to the default view.")
+    alt: str = param.String(default="Loss surface", doc="What the picture shows, for screen readers.")
+
+    _esm: ClassVar[pathlib.Path] = pathlib.Path(__file__).parent / "surface3d.js"
+
+    def _process_param_change(self, params: dict[str, Any]) -> dict[str, Any]:
+        # Bokeh sends an array's memory as it lies: a transposed one would arrive scrambled.
+        params = {
+            name: np.ascontiguousarray(value, dtype=np.float32) if isinstance(value, np.ndarray) else value
+            for name, value in params.items()
+        }
+        return super()._process_param_change(params)

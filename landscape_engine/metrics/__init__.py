@@ -1,0 +1,6 @@
+"""Quantities of a model: losses, accuracy, and anything with ``__call__``."""
+
+from .base import Estimate, ExampleMetric, Examples, Metric, MetricPipeline
+from .supervised import Accuracy, Loss
+
+__all__ = ["Accuracy", "Estimate", "ExampleMetric", "Examples", "Loss", "Metric", "MetricPipeline"]

@@ -1,0 +1,52 @@
+"""A multilayer perceptron on handwritten digits, recorded densely at the start of its training."""
+
+from __future__ import annotations
+
+import numpy as np
+import torch
+import torch.nn.functional as F
+from torch import nn
+
+from landscape_engine import Trajectory, TrajectoryRecorder
+
+from ..data import Split, digits
+
+TITLE = "digits_mlp: 64-128-10"
+DESCRIPTION = "A network of one hidden layer of 128 ReLU units that reads handwritten digits of 8 x 8 pixels."
+SEED = 3
+EPOCHS = 24
+BATCH = 64
+CHECKPOINTS = 48
+OPTIMIZER = {"lr": 0.08, "momentum": 0.9, "weight_decay": 1e-4}
+
+loss_function = F.cross_entropy
+
+
+def data() -> tuple[Split, Split]:
+    """The training and the test set."""
+    return digits()
+
+
+def build() -> nn.Module:
+    """The untrained network."""
+    return nn.Sequential(nn.Linear(64, 128), nn.ReLU(), nn.Linear(128, 10))
+
+
+def train() -> Trajectory:
+    """Train from the seed and record checkpoints at steps that grow geometrically, from initialization to the end."""
+    torch.manual_seed(SEED)
+    model, (inputs, targets) = build(), data()[0]
+    optimizer = torch.optim.SGD(model.parameters(), **OPTIMIZER)
+    total = EPOCHS * -(-len(inputs) // BATCH)
+    wanted = set(np.round(np.geomspace(2, total, CHECKPOINTS - 1)).astype(int).tolist())
+    recorder, step = TrajectoryRecorder(model), 0
+    recorder.record(step)
+    for _ in range(EPOCHS):
+        for batch in torch.randperm(len(inputs)).split(BATCH):
+            optimizer.zero_grad()
+            loss_function(model(inputs[batch]), targets[batch]).backward()
+            optimizer.step()
+            step += 1
+            if step in wanted:
+                recorder.record(step)
+    return recorder.trajectory()

@@ -1,0 +1,91 @@
+"""Fixtures of the browser tests: one Chromium a session, one server, one guarded context a test."""
+
+from __future__ import annotations
+
+import os
+import threading
+import warnings
+
+import pytest
+
+ARGUMENTS = (
+    "--headless=new --no-sandbox --disable-quic --no-first-run --disable-background-networking "
+    "--disable-component-update --disable-sync --use-gl=angle --use-angle=swiftshader --enable-unsafe-swiftshader"
+).split()
+LOCAL = ("http://127.0.0.1", "ws://127.0.0.1", "data:", "blob:")
+
+
+@pytest.fixture(scope="session")
+def browser():
+    from playwright.sync_api import sync_playwright
+
+    from install_browser import find_browser
+
+    path = find_browser()
+    assert path, "no browser found: run `make test`, which installs one"
+    with sync_playwright() as playwright:
+        chromium = playwright.chromium.launch(executable_path=path, args=ARGUMENTS)
+        yield chromium
+        chromium.close()
+
+
+@pytest.fixture(scope="session")
+def explorers():
+    """Every explorer that the server has built, newest last."""
+    return []
+
+
+@pytest.fixture(scope="session")
+def address(explorers):
+    """Address of a running explorer."""
+    os.environ.setdefault("BOKEH_RESOURCES", "server")
+    import panel as pn
+
+    from explorer import app, cli
+
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        build = app.Explorer
+
+        class Remembered(build):
+            def __init__(self, **choices):
+                super().__init__(**choices)
+                explorers.append(self)
+
+        app.Explorer = Remembered
+        port = cli.free_port(5100)
+        cli.serve(port, threaded=True, verbose=False)
+    yield f"http://127.0.0.1:{port}/explorer"
+    app.Explorer = build
+    pn.state.kill_all_servers()
+    assert not [t for t in threading.enumerate() if t.name == "landscape"]
+
+
+@pytest.fixture
+def open_page(browser):
+    """Opens pages that may not ask for anything outside this machine, nor write an error to the console."""
+    contexts, foreign, errors = [], [], []
+
+    def guard(route):
+        if route.request.url.startswith(LOCAL):
+            route.continue_()
+        else:
+            foreign.append(route.request.url)
+            route.abort()
+
+    def open_one(url, width=1440, height=900):
+        context = browser.new_context(viewport={"width": width, "height": height})
+        contexts.append(context)
+        page = context.new_page()
+        page.set_default_timeout(20_000)
+        page.on("pageerror", lambda error: errors.append(str(error)))
+        page.on("console", lambda message: errors.append(message.text) if message.type == "error" else None)
+        page.route("**/*", guard)
+        page.goto(url)
+        return page
+
+    yield open_one
+    for context in contexts:
+        context.close()
+    assert foreign == []
+    assert errors == []

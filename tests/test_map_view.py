@@ -1,0 +1,171 @@
+"""The picture of a landscape against answers known beforehand, and the map's Bokeh models."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+
+from explorer.theme import FATHOM
+from explorer.views.picture import Picture, format_error, format_number
+
+
+def tilted(**changes: object) -> Picture:
+    """z = x + 2 y on a grid of 5 columns and 4 rows, from 0 to 10."""
+    x, y = np.linspace(0, 4, 5), np.linspace(0, 3, 4)
+    values = x[None, :] + 2 * y[:, None]
+    given = {
+        "x": x,
+        "y": y,
+        "values": values,
+        "error": np.zeros_like(values),
+        "evaluated": np.ones(values.shape, dtype=bool),
+        "scale": "linear",
+    }
+    return Picture(**{**given, **changes})  # type: ignore[arg-type]
+
+
+def area(xs: list[np.ndarray], ys: list[np.ndarray]) -> float:
+    """Area of a polygon, its holes taken off."""
+    rings = [np.dot(x[:-1], y[1:]) - np.dot(x[1:], y[:-1]) for x, y in zip(xs, ys, strict=True)]
+    return sum(rings) / 2
+
+
+def test_lines_lie_where_the_plane_has_their_level() -> None:
+    picture = tilted()
+    assert picture.levels == tuple(range(1, 10))
+    for line in picture.lines():
+        assert np.allclose(line.x + 2 * line.y, line.level)
+        assert line.major == (line.level % 2 == 0)
+    three = next(line for line in picture.lines() if line.level == 3)
+    ends = {(float(three.x[i]), float(three.y[i])) for i in (0, -1)}
+    assert ends == {(0.0, 1.5), (3.0, 0.0)}
+
+
+def test_bands_tile_the_plane() -> None:
+    picture = tilted()
+    bands = picture.bands()
+    areas = [sum(area(*polygon) for polygon in zip(*row, strict=True)) for row in zip(bands.xs, bands.ys, strict=True)]
+    assert len(areas) == len(bands.colors) == 10
+    assert sum(areas) == pytest.approx(12)
+    assert areas[0] == pytest.approx(0.25)  # the triangle x + 2 y < 1
+    assert bands.colors[0] == FATHOM[round(0.05 * 255)]
+
+
+def test_log_levels_and_majors() -> None:
+    x, y = np.linspace(0, 1, 3), np.linspace(0, 1, 2)
+    values = np.array([[0.009, 0.1, 2.87], [0.01, 1.0, 2.5]])
+    picture = tilted(x=x, y=y, values=values, error=0 * values, evaluated=values > 0, scale="log")
+    assert picture.levels[:4] == (0.01, 0.014, 0.02, 0.03)
+    assert picture.levels[-1] == 2.0
+    assert [level for level in picture.levels if picture.is_major(level)] == [
+        0.01, 0.02, 0.05, 0.1, 0.2, 0.5, 1.0, 2.0,
+    ]  # fmt: skip
+
+
+def test_narrow_log_range_falls_back_to_round_steps() -> None:
+    picture = tilted(values=2.30 + tilted().values / 1000, scale="log")
+    assert picture.levels[:2] == (2.301, 2.302)
+    assert not picture.is_major(2.301) and picture.is_major(2.302)
+
+
+def test_values_that_have_no_log_are_drawn_at_a_tenth_of_the_smallest() -> None:
+    values = tilted().values.copy()  # the corner is 0
+    values[3, 4] = np.inf
+    picture = tilted(values=values, scale="log")
+    assert picture.low == pytest.approx(np.log(0.1))
+    assert picture.high == pytest.approx(np.log(9))
+    assert np.isnan(picture.z[3, 4])
+    assert picture.lowest() == (0.0, 0.0, 0.0)
+
+
+def test_lowest_is_told_by_x_then_y() -> None:
+    values = tilted().values.copy()
+    values[2, 1] = -5
+    values[0, 0] = np.nan
+    assert tilted(values=values).lowest() == (1.0, 2.0, -5.0)
+
+
+@pytest.mark.parametrize("scale", ["log", "linear"])
+def test_value_at_is_exact_at_nodes(scale: str) -> None:
+    values = np.exp(np.random.default_rng(0).normal(size=(4, 5)))
+    error = np.arange(20.0).reshape(4, 5)
+    picture = tilted(values=values, error=error, scale=scale)
+    columns, rows = np.meshgrid(picture.x, picture.y)
+    found, errors = picture.value_at(np.column_stack([columns.ravel(), rows.ravel()]))
+    assert np.array_equal(found, values.ravel())
+    assert np.array_equal(errors, error.ravel())
+
+
+def test_value_at_interpolates_and_stays_inside() -> None:
+    picture = tilted()
+    found, _ = picture.value_at(np.array([[0.5, 1.25], [3.9, 2.9], [4.1, 1.0], [1.0, -0.1], [np.nan, 1]]))
+    assert found[:2] == pytest.approx([3.0, 9.7])
+    assert np.isnan(found[2:]).all()
+    log = tilted(values=np.exp(tilted().values), scale="log")
+    assert log.value_at(np.array([[0.5, 0.0]]))[0] == pytest.approx(np.exp(0.5))
+
+
+def test_a_hole_spoils_only_its_own_cells() -> None:
+    values = tilted().values.copy()
+    values[1, 1] = np.nan
+    picture = tilted(values=values)
+    found, _ = picture.value_at(np.array([[1.0, 1.0], [0.5, 0.5], [2.0, 1.0], [2.5, 0.5]]))
+    assert np.isnan(found[:2]).all()
+    assert found[2:] == pytest.approx([4.0, 3.5])
+
+
+def test_lines_are_dashed_where_the_error_reaches_half_a_band() -> None:
+    error = np.zeros((4, 5))
+    error[:, 3:] = 0.6  # half a band is 0.5
+    lines = [line for line in tilted(error=error).lines() if line.level == 5]
+    dashed = [line for line in lines if line.dashed]
+    assert len(lines) == 2 and len(dashed) == 1
+    assert dashed[0].x.max() == 4 and dashed[0].x.min() > 2
+    solid = next(line for line in lines if not line.dashed)
+    assert solid.x.min() == 0 and solid.x.max() == dashed[0].x.min()
+
+
+def test_segments_carry_level_and_rank() -> None:
+    segments = tilted().segments()
+    assert segments.dtype == np.float32 and segments.shape[1] == 6
+    assert np.allclose(segments[:, 0] + 2 * segments[:, 1], segments[:, 4], atol=1e-6)
+    assert np.array_equal(segments[:, 5], (segments[:, 4] % 2 == 0).astype(np.float32))
+
+
+@pytest.mark.parametrize("value", [3.0, np.nan])
+def test_flat_and_empty_pictures_have_bands_and_no_lines(value: float) -> None:
+    picture = tilted(values=np.full((4, 5), value), scale="log")
+    assert picture.low < picture.high
+    assert picture.lines() == [] and picture.segments().shape == (0, 6)
+    assert len(picture.bands().xs) == len(picture.band_colors)
+
+
+def test_wrong_orientation_is_refused() -> None:
+    with pytest.raises(ValueError, match="shape"):
+        tilted(values=tilted().values.T)
+
+
+@pytest.mark.parametrize(
+    ("value", "text"),
+    [
+        (0.6661, "0.666"),
+        (0.01394, "0.0139"),
+        (-13.62, "−13.6"),
+        (9.999, "10.0"),
+        (1234, "1234"),
+        (12345, "12,345"),
+        (99999.7, "1.00 × 10⁵"),
+        (0.00041, "4.10 × 10⁻⁴"),
+        (0, "0"),
+        (float("inf"), "not finite"),
+    ],
+)
+def test_format_number(value: float, text: str) -> None:
+    assert format_number(value) == text
+
+
+def test_format_error() -> None:
+    assert format_error(0.0152, 0.666) == "0.015"
+    assert format_error(0.0002, 0.666) == "< 0.001"
+    assert format_error(1.1e-5, 4.1e-4) == "0.11 × 10⁻⁴"
+    assert format_error(float("nan"), 1.0) == "unknown"

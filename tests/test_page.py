@@ -1,0 +1,191 @@
+"""The page as a person meets it, in a real browser."""
+
+import time
+
+import numpy as np
+import pytest
+
+pytestmark = pytest.mark.browser
+
+DEEP = """(() => { window.deep = (selector, root = document) => { const found = [...root.querySelectorAll(selector)];
+  for (const e of root.querySelectorAll('*')) if (e.shadowRoot) found.push(...window.deep(selector, e.shadowRoot));
+  return found; }; })()"""
+
+
+def wait(condition, seconds=20.0):
+    end = time.monotonic() + seconds
+    while not condition():
+        assert time.monotonic() < end, "it did not happen in time"
+        time.sleep(0.02)
+
+
+@pytest.fixture
+def visit(open_page, address, explorers):
+    """Opens the page and returns it with the explorer behind it, its first run finished."""
+
+    def visit_one(finished=True, **size):
+        known = len(explorers)
+        page = open_page(address, **size)
+        page.evaluate(DEEP)
+        wait(lambda: len(explorers) > known)
+        explorer = explorers[-1]
+        if finished:
+            wait(lambda: explorer.state.phase == "done" and explorer.state.result.profile is not None)
+            page.wait_for_function("deep('.surface3d').some(e => e.dataset.size === '129 x 129')")
+        return page, explorer
+
+    return visit_one
+
+
+def surface(page, what):
+    return page.evaluate(f"deep('.surface3d')[0].dataset.{what}")
+
+
+def marker(page):
+    return np.array([float(x) for x in surface(page, "marker").split(",")])
+
+
+def test_the_first_surface_is_there_at_once_and_sharpens_to_the_end(visit):
+    page, explorer = visit()
+    result = explorer.state.result
+    assert result.landscape["evaluated"].sum() <= 129 * 129 / 25
+    page.get_by_text("Done").first.wait_for()
+    page.get_by_text("Along the training path").first.wait_for()
+    assert explorer.state.message == ""
+
+
+def test_the_loss_on_the_map_at_the_final_checkpoint_is_the_profile_s_last_value(visit):
+    _, explorer = visit()
+    result = explorer.state.result
+    on_map, error = explorer.picture.value_at(result.path[-1:])
+    assert error[0] == 0
+    np.testing.assert_allclose(on_map[0], result.profile["loss"][-1], rtol=1e-5)
+
+
+def test_markers_follow_the_slider_while_the_server_is_blocked(visit, address):
+    page, explorer = visit()
+    slider = page.locator("input[type=range][aria-label='Position on the training path']")
+    slider.focus()
+    before = marker(page)
+    import threading
+
+    blocked, go = threading.Event(), threading.Event()
+
+    def block():
+        blocked.set()
+        time.sleep(3)
+        go.set()
+
+    explorer.runner._loop.call_soon_threadsafe(block)
+    blocked.wait(5)
+    for _ in range(5):
+        page.keyboard.press("ArrowLeft")
+    page.wait_for_function(f"deep('.surface3d')[0].dataset.marker !== '{before[0]},{before[1]}'", timeout=2500)
+    page.wait_for_timeout(200)
+    assert not go.is_set(), "the server was no longer blocked"
+    count = len(explorer.source.sample.trajectory)
+    np.testing.assert_allclose(marker(page), explorer.state.result.path[4 * (count - 6)], atol=0.02)
+    wait(lambda: explorer.state.t == count - 6)
+
+
+def test_changing_the_seed_ten_times_leaves_one_job_and_the_last_seed_s_picture(visit):
+    import threading
+
+    page, explorer = visit()
+    loop, state = explorer.runner._loop, explorer.state
+
+    def on_page(function):
+        explorer.runner._document.add_next_tick_callback(function)
+
+    on_page(lambda: setattr(state, "subspace", "random"))
+    for seed in range(1, 11):
+        on_page(lambda seed=seed: setattr(state, "seed", seed))
+        time.sleep(0.15)
+    wait(lambda: state.phase == "done" and state.result.request.seed == 10)
+    assert loop.is_running()
+    assert len([t for t in threading.enumerate() if t.name == "landscape"]) <= 1
+    assert state.result.plane.facts["seed"] == 10
+
+
+def test_bad_input_is_one_sentence_and_the_picture_stays(visit):
+    page, explorer = visit()
+    before = explorer.state.result
+    page.get_by_text("Advanced").first.click()
+    field = page.get_by_label("Tolerance, %").first
+    for text in ("-1", "small"):
+        field.fill(text)
+        field.press("Enter")
+        page.get_by_text(f"but it is '{text}'").first.wait_for()
+    assert explorer.state.result is before
+    field.fill("1")
+    field.press("Enter")
+    wait(lambda: explorer.state.tolerance == 1 and explorer.state.phase == "done")
+    assert explorer.state.message == ""
+
+
+def test_cancel_keeps_the_partial_surface_and_says_so(visit):
+    page, explorer = visit()
+    explorer.runner._document.add_next_tick_callback(lambda: setattr(explorer.state, "tolerance", 0))
+    wait(lambda: explorer.state.result.request.tolerance == 0)
+    page.get_by_role("button", name="Cancel").first.click()
+    page.get_by_text("Canceled").first.wait_for()
+    nodes = explorer.state.result.landscape["evaluated"]
+    assert 81 < int(nodes.sum()) < nodes.size
+
+
+def test_a_failing_run_is_one_sentence_and_the_page_lives_on(visit, monkeypatch):
+    page, explorer = visit()
+    source = explorer.source
+
+    def broken(self, request):
+        raise RuntimeError("no plane today")
+
+    monkeypatch.setattr(type(source), "plane", broken)
+    explorer.runner._document.add_next_tick_callback(explorer.runner.start)
+    page.get_by_text("no plane today").first.wait_for()
+    monkeypatch.undo()
+    explorer.runner._document.add_next_tick_callback(explorer.runner.start)
+    wait(lambda: explorer.state.phase == "done" and explorer.state.message == "")
+
+
+def test_dark_repaints_without_a_reload_and_the_camera_survives_refinement(visit):
+    page, explorer = visit()
+    box = page.locator(".surface3d canvas").first.bounding_box()
+    page.mouse.move(box["x"] + box["width"] / 2, box["y"] + box["height"] / 2)
+    page.mouse.down()
+    page.mouse.move(box["x"] + box["width"] / 2 + 80, box["y"] + box["height"] / 2 + 10, steps=5)
+    page.mouse.up()
+    camera = surface(page, "camera")
+    explorer.runner._document.add_next_tick_callback(lambda: setattr(explorer.state, "tolerance", 0.2))
+    wait(lambda: explorer.state.phase == "done" and explorer.state.result.request.tolerance == 0.2)
+    assert surface(page, "camera") == camera
+    page.evaluate("deep('button').find(b => /theme|dark|light/i.test(b.ariaLabel || b.title || b.outerHTML)).click()")
+    wait(lambda: explorer.state.dark)
+    page.wait_for_function("document.documentElement.dataset.theme === 'dark'")
+
+
+def test_two_tabs_are_independent_and_a_closed_one_ends_its_job(visit):
+    first, one = visit()
+    second, two = visit()
+    one.runner._document.add_next_tick_callback(lambda: setattr(one.state, "tolerance", 0))
+    wait(lambda: one.state.phase == "running" and one.runner._job is not None)
+    assert two.state.tolerance == 0.5
+    job = one.runner._job
+    first.close()
+    wait(lambda: not job.thread.is_alive(), 15)
+    assert two.state.phase == "done"
+
+
+def test_a_reload_shows_the_page_again(visit, explorers):
+    page, _ = visit()
+    page.reload()
+    page.evaluate(DEEP)
+    page.wait_for_function("deep('.surface3d').some(e => e.dataset.size === '129 x 129')")
+
+
+def test_nothing_scrolls_sideways_on_a_phone_nor_inside_a_card(visit):
+    page, _ = visit(width=390, height=844)
+    assert page.evaluate("document.documentElement.scrollWidth <= innerWidth")
+    wide = page.evaluate("""deep('.bk-map, .bk-surface, .bk-profile, .bk-inspector').filter(e =>
+      e.scrollWidth > e.clientWidth + 1 || e.scrollHeight > e.clientHeight + 1).map(e => e.className)""")
+    assert wide == []

@@ -1,0 +1,17 @@
+"""What the README shows works as it stands there."""
+
+import re
+from pathlib import Path
+
+README = (Path(__file__).parent.parent / "README.md").read_text()
+
+
+def test_the_python_example_runs_and_shows_the_trained_network_s_own_loss(capsys):
+    (code,) = re.findall(r"```python\n(.*?)```", README, re.DOTALL)
+    scope = {}
+    exec(code, scope)
+    digits = scope["digits"]
+    own = digits.loss_function(digits.model(digits.train.inputs), digits.train.targets).item()
+    printed = capsys.readouterr().out.splitlines()
+    assert abs(float(printed[-1]) - own) < 1e-5 * own
+    assert printed[0] == "81 of 16641 nodes computed"

@@ -1,0 +1,244 @@
+"""Refinement against surfaces that are known everywhere."""
+
+import json
+
+import numpy as np
+import pytest
+import torch
+import xarray as xr
+
+import landscape_engine as le
+import sample_models
+from landscape_engine.metrics import Accuracy, Loss, Metric
+from landscape_engine.refinement import coarse_stride
+
+AXIS = np.linspace(-1, 1, 129)
+A, B = np.meshgrid(AXIS, AXIS, indexing="ij")
+
+
+def finish(refiner, surface, count=None):
+    while len(nodes := refiner.ask(count)):
+        refiner.tell(nodes, surface[tuple(nodes.T)])
+    return refiner.analysis
+
+
+@pytest.mark.parametrize(
+    ("resolution", "dimensions", "stride"),
+    [(129, 2, 16), (33, 2, 4), (257, 2, 32), (129, 1, 8), (65, 3, 16), (100, 2, 1), (101, 2, 4), (9, 2, 1)],
+)
+def test_the_coarse_stride_is_the_one_of_the_rule(resolution, dimensions, stride):
+    assert coarse_stride(resolution, dimensions) == stride
+
+
+SMOOTH = {
+    "cubic polynomial": A**3 + 2 * A * B - B**2,
+    "tilted bowl": (A - 0.3) ** 2 + 4 * (B + 0.2 * A) ** 2,
+    "waves": np.sin(3 * A + B) * np.cos(2 * B),
+    "narrow valley": 1 / (1 + 20 * (A - B**2) ** 2),
+}
+
+
+@pytest.mark.parametrize("name", SMOOTH)
+@pytest.mark.parametrize("tolerance", [0.02, 0.005, 0.001])
+def test_a_smooth_surface_meets_its_tolerance_with_few_nodes(name, tolerance):
+    surface = SMOOTH[name]
+    refiner = le.Refiner(surface.shape, tolerance)
+    analysis = finish(refiner, surface)
+    error = np.abs(analysis.prediction - surface).max() / np.ptp(surface)
+    assert error <= tolerance
+    assert refiner.computed.sum() < surface.size / (4 if name == "narrow valley" else 25)
+
+
+def test_a_cubic_is_predicted_exactly():
+    refiner = le.Refiner((129, 129), 0.005)
+    analysis = finish(refiner, SMOOTH["cubic polynomial"])
+    np.testing.assert_allclose(analysis.prediction, SMOOTH["cubic polynomial"], atol=1e-12)
+
+
+def test_a_jump_is_computed_on_both_sides_and_smooth_parts_are_not():
+    surface = np.where(A + B / 3 > 0.1, 1.0, 0.0)
+    refiner = le.Refiner(surface.shape, 0.005)
+    analysis = finish(refiner, surface)
+    assert np.abs(analysis.prediction - surface).max() <= 0.005
+    assert refiner.computed[:20].mean() < 0.5
+
+
+@pytest.mark.parametrize("hole", [np.nan, np.inf])
+def test_nothing_is_interpolated_over_values_that_are_not_finite(hole):
+    surface = np.where(A + B > 1.2, hole, A * B + B)
+    refiner = le.Refiner(surface.shape, 0.005)
+    analysis = finish(refiner, surface)
+    predicted = ~refiner.computed
+    assert np.isfinite(surface[predicted]).all() and np.isfinite(analysis.prediction[predicted]).all()
+    finite = np.isfinite(surface)
+    error = np.abs(analysis.prediction[finite] - surface[finite])
+    assert error.max() <= 0.005 * np.ptp(surface[finite])
+
+
+def test_a_constant_surface_ends_after_the_coarse_pass():
+    refiner = le.Refiner((129, 129), 0.005)
+    analysis = finish(refiner, np.full((129, 129), 3.7))
+    assert refiner.computed.sum() == 81
+    np.testing.assert_allclose(analysis.prediction, 3.7, rtol=1e-12)
+    assert not analysis.error.any()
+
+
+def test_tolerance_zero_computes_every_node():
+    refiner = le.Refiner((33, 17), 0)
+    surface = np.random.default_rng(0).normal(size=(33, 17))
+    analysis = finish(refiner, surface)
+    assert refiner.computed.all()
+    np.testing.assert_array_equal(analysis.prediction, surface)
+
+
+@pytest.mark.parametrize("shape", [(33,), (65, 33), (17, 17, 17), (50, 41), (10,)])
+def test_lines_planes_cubes_and_odd_resolutions_meet_the_tolerance(shape):
+    axes = np.meshgrid(*(np.linspace(-1, 1, n) for n in shape), indexing="ij")
+    surface = sum((k + 1) * axis**2 + 0.3 * np.sin(2 * axis) for k, axis in enumerate(axes))
+    analysis = finish(le.Refiner(shape, 0.005), surface)
+    assert np.abs(analysis.prediction - surface).max() <= 0.005 * np.ptp(surface)
+
+
+def test_the_order_of_telling_and_telling_twice_do_not_matter():
+    surface, generator = SMOOTH["waves"], np.random.default_rng(1)
+    plain, mixed = le.Refiner(surface.shape, 0.002), le.Refiner(surface.shape, 0.002)
+    expected = finish(plain, surface)
+    while len(nodes := mixed.ask()):
+        for node in generator.permutation(np.concatenate([nodes, nodes[:3]])):
+            mixed.tell(node[None], surface[tuple(node)])
+    np.testing.assert_array_equal(mixed.computed, plain.computed)
+    np.testing.assert_array_equal(mixed.analysis.prediction, expected.prediction)
+    np.testing.assert_array_equal(mixed.analysis.error, expected.error)
+
+
+def test_a_half_told_refiner_resumes_with_the_same_asks():
+    surface = SMOOTH["tilted bowl"]
+    first = le.Refiner(surface.shape, 0.001)
+    for _ in range(5):
+        nodes = first.ask(40)
+        first.tell(nodes, surface[tuple(nodes.T)])
+    known = np.argwhere(first.computed)
+    resumed = le.Refiner(surface.shape, 0.001)
+    resumed.tell(known, surface[tuple(known.T)])
+    np.testing.assert_array_equal(resumed.ask(), first.ask())
+
+
+def test_on_a_log_scale_the_tolerance_counts_in_logarithms():
+    surface = np.exp(-3 * (A**2 + B**2)) + 1e-3 * (1 + A)
+    refiner = le.Refiner(surface.shape, 0.005, scale="log")
+    analysis = finish(refiner, surface)
+    true = np.log(surface)
+    known = refiner.computed
+    assert not known.all()
+    assert np.abs(analysis.prediction - true).max() <= 0.005 * np.ptp(true)
+
+
+def test_values_above_vmax_count_as_vmax():
+    surface = np.where(A > 0.5, 1e6 * (A - 0.5) ** 2 * (1 + np.sin(40 * B)), 0) + A**2 + B**2
+    capped = le.Refiner(surface.shape, 0.005, vmax=4.0)
+    finish(capped, surface)
+    assert np.abs(capped.analysis.prediction - np.minimum(surface, 4)).max() <= 0.005 * 4
+    assert capped.analysis.span <= 4.01
+
+
+@pytest.mark.parametrize(("argument", "value"), [("tolerance", -1), ("tolerance", float("nan")), ("scale", "cubic")])
+def test_a_choice_outside_the_offer_is_one_sentence(argument, value):
+    with pytest.raises(le.ChoiceError, match=f"{argument} must be"):
+        le.Refiner((129, 129), **{argument: value})
+
+
+@pytest.fixture(scope="module")
+def digits():
+    return sample_models.load("digits_mlp")
+
+
+@pytest.fixture(scope="module")
+def metrics(digits):
+    return [Loss(digits.loss_function, *digits.train), Accuracy(*digits.train)]
+
+
+@pytest.mark.parametrize("kind", ["trajectory", "random"])
+def test_digits_mlp_needs_one_node_in_25_for_half_a_percent(digits, metrics, kind):
+    plane = (
+        le.Plane.trajectory(digits.model, digits.trajectory)
+        if kind == "trajectory"
+        else le.Plane.random(digits.model, normalization="filter", seed=0)
+    )
+    full = le.evaluate(plane, metrics[0], [(a, b) for a in plane.axes(129)[0] for b in plane.axes(129)[1]])
+    true = full["loss"].reshape(129, 129)
+    for scale, change in (("linear", np.asarray), ("log", np.log)):
+        *_, landscape = le.refine(metrics, plane, scale=scale)
+        assert landscape["evaluated"].sum() <= 129 * 129 / 25
+        computed = landscape["evaluated"].values
+        np.testing.assert_array_equal(landscape["loss"].values[computed], true[computed])
+        error = np.abs(change(landscape["loss"].values) - change(true))
+        span = np.ptp(change(true))
+        assert error.max() < 0.005 * span
+        estimate = landscape["loss_error"].values
+        assert estimate.max() >= error.max() / 2
+        assert np.mean(estimate[~computed] >= error[~computed] / 2) > 0.95
+
+
+class Slope(Metric):
+    """2 alpha - beta on a model of two parameters: nothing is symmetric."""
+
+    name = "slope"
+
+    def __call__(self, model_wrapper):
+        weight = model_wrapper.parameters["weight"].flatten()
+        return 2 * float(weight[0]) - float(weight[1])
+
+
+@pytest.fixture
+def corner():
+    model = torch.nn.Linear(2, 1, bias=False, dtype=torch.float64)
+    torch.nn.init.zeros_(model.weight)
+    units = [{"weight": torch.eye(2, dtype=torch.float64)[k : k + 1]} for k in range(2)]
+    return le.Plane.from_directions(model, units)
+
+
+def test_a_landscape_is_addressed_by_name_and_carries_its_story(corner, tmp_path):
+    *_, landscape = le.refine(Slope(), corner, resolution=33)
+    assert landscape["slope"].dims == ("alpha", "beta")
+    assert float(landscape["slope"].sel(alpha=1, beta=-1)) == 3
+    assert float(landscape["slope"].sel(alpha=-1, beta=1)) == -3
+    story = json.loads(landscape.attrs["provenance"])
+    assert story["subspace"]["type"] == "Plane" and story["evaluations"] == int(landscape["evaluated"].sum())
+    landscape.to_netcdf(tmp_path / "run.nc", engine="h5netcdf")
+    with xr.open_dataset(tmp_path / "run.nc", engine="h5netcdf") as loaded:
+        xr.testing.assert_identical(loaded.load().astype(landscape.dtypes), landscape)
+
+
+def test_every_landscape_on_the_way_is_whole(digits, metrics):
+    plane = le.Plane.random(digits.model, seed=1)
+    seen = list(le.refine(metrics, plane, resolution=65, interval=0))
+    assert int(seen[0]["evaluated"].sum()) == 81 and len(seen) > 2
+    assert all(np.isfinite(s["loss"]).all() for s in seen)
+    counts = [int(s["evaluated"].sum()) for s in seen]
+    assert counts == sorted(counts)
+
+
+def test_what_the_progress_callback_raises_ends_the_run(corner):
+    class Enough(Exception):
+        pass
+
+    def stop(progress):
+        if progress.evaluated == 10:
+            raise Enough
+
+    with pytest.raises(Enough):
+        list(le.refine(Slope(), corner, progress=stop))
+
+
+def test_a_second_metric_goes_on_from_the_nodes_known(digits, metrics):
+    plane, seen = le.Plane.random(digits.model, seed=2), []
+    *_, first = le.refine(metrics, plane, resolution=33, scale="log")
+    *_, second = le.refine(metrics, plane, resolution=33, drive="accuracy", start=first, progress=seen.append)
+    assert (second["evaluated"] | ~first["evaluated"]).all()
+    assert len(seen) == int(second["evaluated"].sum() - first["evaluated"].sum())
+    assert np.isfinite(second["accuracy"]).all() and second["accuracy"].max() <= 1
+
+
+def test_a_metric_that_may_be_negative_has_no_log_scale(corner):
+    with pytest.raises(le.ChoiceError, match="may be negative"):
+        le.refine(Slope(), corner, scale="log")
