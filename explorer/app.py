@@ -25,7 +25,7 @@ from explorer.views.surface import Surface3D
 
 BOARD_CSS = """
 :host { display: grid !important; grid-template-columns: repeat(12, minmax(0, 1fr)); gap: 16px; padding: 16px;
-  align-items: start; box-sizing: border-box; }
+  align-items: stretch; align-content: start; box-sizing: border-box; }
 .bk-map, .bk-surface { grid-column: span 6; }
 .bk-profile { grid-column: span 8; } .bk-inspector { grid-column: span 4; }
 .bk-banner { grid-column: 1 / -1; }
@@ -78,7 +78,7 @@ class Explorer(pn.viewable.Viewer):
         self.runner = Runner(self.state)
         self.picture: Picture | None = None
         self.map, self.profile = MapView(), ProfileView()
-        self.surface = Surface3D(palette=FATHOM, sizing_mode="stretch_width", height=360)
+        self.surface = Surface3D(palette=FATHOM, sizing_mode="stretch_width", height=384)
         self._build_texts()
         self._link_marker()
         self.board = self._build_board()

@@ -47,7 +47,7 @@ def drawer(state: State, description: str) -> list[Any]:
         state.param.normalization,
         label="Normalization",
         options=_swapped(NORMALIZATIONS),
-        disabled=~random,
+        disabled=random.rx.not_(),
         **common,
     )
     scale = pmui.RadioButtonGroup.from_param(
@@ -106,7 +106,7 @@ def run_button(state: State, run: Any, cancel: Any) -> pn.viewable.Viewable:
     again = pmui.Button(
         label="Run again",
         variant="contained",
-        visible=~running,
+        visible=running.rx.not_(),
         sizing_mode="stretch_width",
         on_click=lambda e: run(),
     )

@@ -5,7 +5,8 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from explorer.theme import FATHOM
+from explorer.theme import DARK, FATHOM
+from explorer.views.contours import MapView
 from explorer.views.picture import Picture, format_error, format_number
 
 
@@ -169,3 +170,35 @@ def test_format_error() -> None:
     assert format_error(0.0002, 0.666) == "< 0.001"
     assert format_error(1.1e-5, 4.1e-4) == "0.11 × 10⁻⁴"
     assert format_error(float("nan"), 1.0) == "unknown"
+
+
+def test_zoom_survives_refinement_but_not_another_plane() -> None:
+    view = MapView()
+    view.show(tilted())
+    view.figure.x_range.update(start=1, end=2)
+    view.show(tilted(values=tilted().values + 1))
+    assert (view.figure.x_range.start, view.figure.x_range.end) == (1, 2)
+    view.show(tilted(x=np.linspace(-1, 1, 5)))
+    assert (view.figure.x_range.start, view.figure.x_range.end) == (-1, 1)
+
+
+def test_marker_survives_an_update() -> None:
+    view = MapView()
+    view.marker.data = {"x": [1.0], "y": [2.0]}
+    view.show(tilted())
+    assert view.marker.data == {"x": [1.0], "y": [2.0]}
+
+
+def test_bar_spans_the_range_and_labels_majors() -> None:
+    view = MapView()
+    view.show(tilted())
+    assert (view.bar.y_range.start, view.bar.y_range.end) == (0, 10)
+    assert view.bar.yaxis[0].major_label_overrides == {2: "2", 4: "4", 6: "6", 8: "8"}
+
+
+def test_paint_changes_the_theme_in_place() -> None:
+    view = MapView()
+    view.show(tilted())
+    view.paint(True)
+    assert view.figure.outline_line_color == DARK["edge"]
+    assert view.figure.title.text_color == DARK["ink"]

@@ -47,12 +47,9 @@ if (bar.height !== total) bar.height = total
 """
 
 _TOOLTIP = """
-<style>:host {
-  --tooltip-color: var(--card, #fff); --tooltip-text: var(--ink, #14181d); --tooltip-border: var(--hair, #dfe2e6);
-  background-color: var(--card, #fff) !important; border-color: var(--hair, #dfe2e6) !important;
-  color: var(--ink, #14181d) !important; border-radius: 6px !important; box-shadow: var(--e-float) !important;
-}</style>
-<div style="font: 12px/1.45 var(--font, sans-serif); color: var(--ink-2, #48515b); white-space: nowrap">
+<div style="margin: -6px; padding: 6px 8px; border-radius: 3px; background: var(--card, #fff);
+  box-shadow: 0 0 0 1px var(--hair, #dfe2e6); font: 12px/1.45 var(--font, sans-serif);
+  color: var(--ink-2, #48515b); white-space: nowrap">
 <b style="color: var(--ink, #14181d)">@value{custom}</b> @units<br>@origin{custom}<br>
 α $x{custom}, β $y{custom}</div>
 """
@@ -76,10 +73,10 @@ _ORIGIN = """
 if (value === -2) return "nothing to draw here"
 if (value < 0) return "computed here"
 if (!Number.isFinite(value)) return "predicted, error not known"
-if (!share) return "predicted, error about " + Number(value.toPrecision(2))
+if (!shares.data.log[0]) return "predicted, error about " + Number(value.toPrecision(2))
 const percent = 100 * Math.expm1(value)
 return "predicted, error about " + (percent < 0.1 ? "0.1 % or less" : Number(percent.toPrecision(2)) + " %")
-""".replace("share", "shares.data.log[0]")
+"""
 
 _COORDINATE = """return (value < 0 ? "−" : "") + Number(Math.abs(value).toPrecision(3))"""
 
@@ -221,7 +218,8 @@ class MapView:
                 line_dash=value(dash),
             )
         self._labels = _source("x", "y", "text", "angle", "color", "halo")
-        _haloed(plot, self._labels, halo="halo", color="color", angle="angle", text_baseline="middle")
+        style = {"halo": "halo", "width": 6, "color": "color", "angle": "angle"}
+        _haloed(plot, self._labels, text_baseline="middle", **style)
         self._nodes = _source("x", "y")
         self._node_dots = [
             plot.scatter(source=self._nodes, size=4.2, color=MAP_LIGHT, alpha=0.85, visible=False),
@@ -287,7 +285,6 @@ class MapView:
 
 
 def _map_figure() -> figure:
-    wheel = WheelZoomTool()
     plot = figure(
         sizing_mode="stretch_width",
         height=NOMINAL_HEIGHT + TOP + BOTTOM,
@@ -297,10 +294,12 @@ def _map_figure() -> figure:
         min_border_bottom=BOTTOM,
         min_border_left=LEFT,
         min_border_right=RIGHT,
-        tools=[PanTool(), BoxZoomTool(match_aspect=True), wheel, ResetTool()],
+        tools=[PanTool(), BoxZoomTool(match_aspect=True), WheelZoomTool(), ResetTool()],
+        toolbar_location="above",  # shares the row of the title
         title="",
     )
     plot.toolbar.update(logo=None, autohide=True)
+    plot.title.standoff = 14  # as that of the bar: both fill the upper border
     plot.grid.visible = False
     for axis in plot.axis:
         axis.ticker.desired_num_ticks = 5
@@ -325,6 +324,7 @@ def _bar_figure() -> figure:
     )
     plot.grid.visible = False
     plot.xaxis.visible = False
+    plot.title.standoff = 14
     plot.yaxis[0].major_label_standoff = 2
     return plot
 
@@ -332,10 +332,11 @@ def _bar_figure() -> figure:
 def _haloed(plot: figure, source: ColumnDataSource, **given: Any) -> None:
     """Text twice: its outline in the color of the halo, then itself."""
     halo = given.pop("halo", MAP_LIGHT)
+    width = given.pop("width", 3.5)
     color = given.pop("color", MAP_INK)
-    given = {"text_font": FONT, "text_font_size": "12px", "text_align": "center", **given}
+    given = {"text_font": value(FONT), "text_font_size": "12px", "text_align": "center", **given}
     given.setdefault("text_baseline", "top")
-    plot.text(source=source, text_color=halo, text_outline_color=halo, text_outline_width=3.5, **given)
+    plot.text(source=source, text_color=halo, text_outline_color=halo, text_outline_width=width, **given)
     plot.text(source=source, text_color=color, **given)
 
 

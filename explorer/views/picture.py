@@ -229,7 +229,7 @@ class Picture:
         return np.where(exact, at_node, values), _blend(self.error, row, column, up, right)
 
     @cached_property
-    def _generator(self) -> contourpy.ContourGenerator:
+    def _generator(self) -> Any:  # its results differ by the types of lines and fills
         return contourpy.contour_generator(
             self.x,
             self.y,
