@@ -25,7 +25,7 @@ from explorer.views.surface import Surface3D
 
 BOARD_CSS = """
 :host { display: grid !important; grid-template-columns: repeat(12, minmax(0, 1fr)); gap: 16px; padding: 16px;
-  align-items: stretch; align-content: start; box-sizing: border-box; }
+  align-items: start; align-content: start; box-sizing: border-box; }
 .bk-map, .bk-surface { grid-column: span 6; }
 .bk-profile { grid-column: span 8; } .bk-inspector { grid-column: span 4; }
 .bk-banner { grid-column: 1 / -1; }
@@ -56,15 +56,17 @@ BANNER_CSS = """
 p { margin: 0; padding: 12px 16px; background: var(--error-soft); border: 1px solid var(--error);
   border-radius: var(--r-card); }
 """
+POINTER = -0.33  # where the color bar's pointer stands, left of its bands from 0 to 1
 MOVE_MARKER = """
 const path = table.data.alpha, beta = table.data.beta;
 if (path.length) {
   const t = Math.max(0, Math.min((path.length - 1) / 4, source.t)) * 4, k = Math.min(path.length - 2, Math.floor(t));
   const w = t - k, a = path[k] * (1 - w) + path[k + 1] * w, b = beta[k] * (1 - w) + beta[k + 1] * w;
   marker.data = {x: [a], y: [b]};
+  pointer.data = {x: [POINTER], y: [table.data.z[k] * (1 - w) + table.data.z[k + 1] * w]};
   surface.data.marker = [a, b];
 }
-"""
+""".replace("POINTER", str(POINTER))
 
 
 class Explorer(pn.viewable.Viewer):
@@ -119,8 +121,16 @@ class Explorer(pn.viewable.Viewer):
     def _link_marker(self) -> None:
         slider = self.profile.slider
         slider.param.watch(lambda event: setattr(self.state, "t", event.new), "t")
-        self.path = ColumnDataSource({"alpha": [], "beta": []})
-        slider.jscallback(args={"table": self.path, "marker": self.map.marker, "surface": self.surface}, t=MOVE_MARKER)
+        self.path = ColumnDataSource({"alpha": [], "beta": [], "z": []})
+        slider.jscallback(
+            args={
+                "table": self.path,
+                "marker": self.map.marker,
+                "pointer": self.map.pointer,
+                "surface": self.surface,
+            },
+            t=MOVE_MARKER,
+        )
 
     def _build_board(self) -> pn.Column:
         nodes = pmui.Checkbox.from_param(self.state.param.show_nodes, label="Nodes", size="small", margin=0)
@@ -164,8 +174,10 @@ class Explorer(pn.viewable.Viewer):
         with hold():
             self.map.show(picture)
             self._show_surface(picture)
-            self.path.data = {"alpha": result.path[:, 0], "beta": result.path[:, 1]}
-            self._show_profile(result, picture)
+            on_map, _ = picture.value_at(result.path)
+            heights = np.array([picture.transform(v) for v in on_map])
+            self.path.data = {"alpha": result.path[:, 0], "beta": result.path[:, 1], "z": heights}
+            self._show_profile(result, on_map)
             self._place_marker(result)
             x, y, value = picture.lowest()
             extreme = f"lowest {format_number(value)} at α {format_number(x, 2)}, β {format_number(y, 2)}"
@@ -193,12 +205,11 @@ class Explorer(pn.viewable.Viewer):
             alt=f"{METRICS[self.state.metric]} over the plane, in three dimensions",
         )
 
-    def _show_profile(self, result: Result, picture: Picture) -> None:
+    def _show_profile(self, result: Result, on_map: np.ndarray) -> None:
         if result.profile is None:
             return
         metric, trajectory = result.request.metric, self.source.sample.trajectory
         title = "Loss, nats" if metric == "loss" else "Accuracy"
-        on_map, _ = picture.value_at(result.path)
         self.profile.show(
             self.source.positions,
             result.profile[metric],
@@ -217,6 +228,7 @@ class Explorer(pn.viewable.Viewer):
         k = min(round(self.state.t * sources.PER_INTERVAL), len(result.path) - 1)
         a, b = (float(c) for c in result.path[k])
         self.map.marker.data = {"x": [a], "y": [b]}
+        self.map.pointer.data = {"x": [POINTER], "y": [self.path.data["z"][k]]}
         self.surface.marker = [a, b]
 
     def _inspect(self) -> None:
@@ -307,7 +319,7 @@ def _picture(result: Result, source: sources.Source) -> Picture:
         scale="log" if request.scale == "log" else "linear",
         x_title=f"α{alpha}",
         y_title=f"β{beta}",
-        z_title=("Loss" if metric == "loss" else "Accuracy") + (", log" if request.scale == "log" else ""),
+        z_title="Loss" if metric == "loss" else "Accuracy",
         units="nats" if metric == "loss" else "",
         path=result.path,
         checkpoints=result.path[:: sources.PER_INTERVAL],

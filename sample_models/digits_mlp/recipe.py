@@ -17,7 +17,7 @@ SEED = 3
 EPOCHS = 24
 BATCH = 64
 CHECKPOINTS = 48
-OPTIMIZER = {"lr": 0.08, "momentum": 0.9, "weight_decay": 1e-4}
+LEARNING_RATE, MOMENTUM, WEIGHT_DECAY = 0.08, 0.9, 1e-4
 
 loss_function = F.cross_entropy
 
@@ -36,7 +36,7 @@ def train() -> Trajectory:
     """Train from the seed and record checkpoints at steps that grow geometrically, from initialization to the end."""
     torch.manual_seed(SEED)
     model, (inputs, targets) = build(), data()[0]
-    optimizer = torch.optim.SGD(model.parameters(), **OPTIMIZER)
+    optimizer = torch.optim.SGD(model.parameters(), lr=LEARNING_RATE, momentum=MOMENTUM, weight_decay=WEIGHT_DECAY)
     total = EPOCHS * -(-len(inputs) // BATCH)
     wanted = set(np.round(np.geomspace(2, total, CHECKPOINTS - 1)).astype(int).tolist())
     recorder, step = TrajectoryRecorder(model), 0
