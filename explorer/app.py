@@ -25,7 +25,8 @@ from explorer.views.surface import Surface3D
 
 BOARD_CSS = """
 :host { display: grid !important; grid-template-columns: repeat(12, minmax(0, 1fr)); gap: 16px; padding: 16px;
-  align-items: start; align-content: start; box-sizing: border-box; }
+  align-items: start; align-content: start; grid-auto-rows: max-content; height: max-content !important;
+  box-sizing: border-box; }
 .bk-map, .bk-surface { grid-column: span 6; }
 .bk-profile { grid-column: span 8; } .bk-inspector { grid-column: span 4; }
 .bk-banner { grid-column: 1 / -1; }

@@ -11,6 +11,7 @@ from dataclasses import dataclass, replace
 from typing import Any, final
 
 import numpy as np
+import torch
 import xarray as xr
 
 import landscape_engine as le
@@ -20,7 +21,8 @@ from explorer.state import Request, State
 log = logging.getLogger("explorer")
 
 DEBOUNCE = 0.3  # seconds between the last change of a choice and the run that answers it
-FLUSH = 0.1  # seconds between two pictures
+FLUSH = 0.1  # seconds between two messages to the page
+PICTURE = 0.4  # seconds between two pictures
 
 
 @final
@@ -62,6 +64,7 @@ class _Job:
         self.thread = threading.Thread(target=self._run, name="landscape", daemon=True)
 
     def _run(self) -> None:
+        torch.set_num_threads(1)  # two threads of a small product wait for each other on a busy machine
         try:
             for result in self._results():
                 self.runner.post(self, "running", "", result)
@@ -90,6 +93,7 @@ class _Job:
             scale=request.scale,
             drive=request.metric,
             start=self.start,
+            interval=PICTURE,
             progress=self._check,
         ):
             result = Result(request, plane, landscape, path, residual, profile, self.progress)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Mapping, Sequence
 from importlib.metadata import PackageNotFoundError, version
 from typing import Any
@@ -61,10 +60,10 @@ def package_version() -> str:
         return "unknown"
 
 
-def provenance(subspace: Subspace, metrics: Sequence[Metric], **facts: Any) -> str:
-    """One JSON string that says how a result came about: versions, subspace, model, data, precision, strategy."""
+def provenance(subspace: Subspace, metrics: Sequence[Metric]) -> dict[str, Any]:
+    """How a result came about, for one JSON string: versions, subspace, model, data, precision, settings."""
     data = {m.name: m.data.fingerprint() for m in metrics if isinstance(m, ExampleMetric)}
-    record = {
+    return {
         "versions": {
             "loss-landscape-explorer": package_version(),
             "torch": torch.__version__,
@@ -77,9 +76,7 @@ def provenance(subspace: Subspace, metrics: Sequence[Metric], **facts: Any) -> s
         "precision": str(subspace.model.dtype).removeprefix("torch."),
         "tf32": torch.backends.cuda.matmul.allow_tf32,
         "cudnn_deterministic": torch.backends.cudnn.deterministic,
-        **facts,
     }
-    return json.dumps(record)
 
 
 def build(

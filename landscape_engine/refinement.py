@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import time
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
@@ -422,6 +423,7 @@ class _Record:
         self.stderr = {m.name: np.full(refiner.shape, np.nan) for m in pipeline.metrics}
         self.evaluations = self.taken_over = 0
         self._pending: list[NDArray[np.int64]] = []
+        self._story = provenance(subspace, pipeline.metrics)  # hashing the data is done once
 
     def take_over(self, start: xr.Dataset) -> None:
         order = self.subspace.dims
@@ -461,20 +463,8 @@ class _Record:
         variables[f"{name}_error"] = (analysis.error, {"scale": refiner.scale, "range": analysis.span})
         variables |= {f"{k}_stderr": (v.copy(), {}) for k, v in self.stderr.items() if np.isfinite(v).any()}
         variables["evaluated"] = (computed.copy(), {"long_name": "computed, not predicted"})
-        story = provenance(
-            self.subspace,
-            self.pipeline.metrics,
-            strategy=Evaluator.strategy,
-            tolerance=refiner.tolerance,
-            scale=refiner.scale,
-            drive=name,
-            evaluations=self.evaluations + self.taken_over,
-            seconds=round(seconds, 3),
-        )
-        attributes = {
-            "drive": name,
-            "scale": refiner.scale,
-            "tolerance": refiner.tolerance,
-            "provenance": story,
-        }
+        choices = {"drive": name, "scale": refiner.scale, "tolerance": refiner.tolerance}
+        story = self._story | choices
+        story |= {"strategy": Evaluator.strategy, "evaluations": self.evaluations + self.taken_over}
+        attributes = choices | {"provenance": json.dumps(story | {"seconds": round(seconds, 3)})}
         return build(self.subspace, self.axes, self.pipeline.metrics, variables, attributes)
