@@ -88,7 +88,7 @@ class Explorer(pn.viewable.Viewer):
         watch = self.state.param.watch
         watch(lambda event: self._show(event.new), "result")
         watch(lambda event: self._inspect(), "t")
-        watch(lambda event: self._status(), ["phase", "message"])
+        watch(lambda *events: self._status(), ["phase", "message"])
         watch(lambda event: self._paint(), "dark")
         watch(lambda event: self._nodes(), "show_nodes")
         self.runner.on_progress = self._status

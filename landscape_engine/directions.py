@@ -152,7 +152,8 @@ def principal_directions(trajectory: Trajectory, model: ModelWrapper, count: int
     if not 1 <= count <= len(trajectory) - 1:
         raise ChoiceError("count", count, f"between 1 and {len(trajectory) - 1}, one less than there are checkpoints")
     moves = {n: (s := trajectory.states[n].double())[:-1].sub(s[-1]) for n in model.parameters}
-    gram = sum(m.flatten(1) @ m.flatten(1).T for m in moves.values() if m.numel())
+    rows = [m.reshape(len(m), -1) for m in moves.values() if m.numel()]
+    gram = sum(r @ r.T for r in rows)
     assert isinstance(gram, Tensor)
     values, vectors = torch.linalg.eigh(gram)
     values, vectors = values.flip(0)[:count], vectors.flip(1)[:, :count]

@@ -99,6 +99,8 @@ class AffineSubspace(Subspace):
         check_match(self.origin, self.model.parameters, "the origin does", remedy)
         for direction in self.directions:
             check_match(direction, self.model.parameters, "the direction does", remedy)
+        buffers = {n: b.clone() for n, b in self.model.buffers.items()}  # unmoved by later training, as the origin is
+        object.__setattr__(self, "model", self.model.at({**self.origin, **buffers}))
         object.__setattr__(self, "bounds", tuple(_check_bounds(b) for b in self.bounds))
         object.__setattr__(self, "facts", {**self.facts, "directions": [fingerprint(d)[:12] for d in self.directions]})
 

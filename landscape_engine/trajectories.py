@@ -106,14 +106,14 @@ class Trajectory:
                     )
                 states = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
                 steps = json.loads(metadata["steps"])
-        except (OSError, SafetensorError, KeyError, ValueError) as error:
+            return cls(states, steps)
+        except (OSError, SafetensorError, KeyError, TypeError, ValueError) as error:
             if isinstance(error, FileFormatError):
                 raise
             raise FileFormatError(
                 f"{path} cannot be read as a trajectory ({error}). Write it again with Trajectory.save.",
                 path=path,
             ) from error
-        return cls(states, steps)
 
 
 @final

@@ -32,21 +32,44 @@ class Sample:
     test: Split
     loss_function: Callable[..., Tensor]
 
+    @property
+    def parameter_count(self) -> int:
+        """How many numbers are trained."""
+        return sum(p.numel() for p in self.model.parameters())
+
+
+def folder(name: str) -> Path:
+    """Where a sample model keeps its checkpoints and its card."""
+    return Path(__file__).parent / name
+
+
+def recipe(name: str) -> Any:
+    """The module that says how a sample model is made.
+
+    Raises:
+        ChoiceError: If there is no sample model of that name.
+    """
+    if name not in RECIPES:
+        raise ChoiceError("sample model", name, f"one of {', '.join(RECIPES)}")
+    return importlib.import_module(RECIPES[name])
+
 
 @cache
-def _loaded(name: str) -> tuple[Any, Trajectory, tuple[Split, Split]]:
-    recipe = importlib.import_module(RECIPES[name])
-    return recipe, Trajectory.load(Path(__file__).parent / name / "trajectory.safetensors"), recipe.data()
+def _loaded(name: str) -> tuple[Trajectory, tuple[Split, Split]]:
+    return Trajectory.load(folder(name) / "trajectory.safetensors"), recipe(name).data()
 
 
 def load(name: str) -> Sample:
-    """A sample model with the weights of its final checkpoint, in evaluation mode."""
-    if name not in RECIPES:
-        raise ChoiceError("sample model", name, f"one of {', '.join(RECIPES)}")
-    recipe, trajectory, (train, test) = _loaded(name)
-    model = recipe.build()
+    """A sample model with the weights of its final checkpoint, in evaluation mode.
+
+    Raises:
+        ChoiceError: If there is no sample model of that name.
+    """
+    made = recipe(name)
+    trajectory, (train, test) = _loaded(name)
+    model = made.build()
     model.load_state_dict(trajectory[-1])
-    return Sample(name, recipe.TITLE, recipe.DESCRIPTION, model.eval(), trajectory, train, test, recipe.loss_function)
+    return Sample(name, made.TITLE, made.DESCRIPTION, model.eval(), trajectory, train, test, made.loss_function)
 
 
 def names() -> tuple[str, ...]:

@@ -78,7 +78,7 @@ def open_page(browser):
         contexts.append(context)
         page = context.new_page()
         page.set_default_timeout(20_000)
-        page.on("pageerror", lambda error: errors.append(str(error)))
+        page.on("pageerror", lambda error: errors.append(error.stack or str(error)))
         page.on("console", lambda message: errors.append(message.text) if message.type == "error" else None)
         page.route("**/*", guard)
         page.goto(url)

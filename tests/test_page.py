@@ -12,11 +12,12 @@ DEEP = """(() => { window.deep = (selector, root = document) => { const found = 
   return found; }; })()"""
 
 
-def wait(condition, seconds=20.0):
+def wait(page, condition, seconds=20.0):
+    """Waits on the page, since the browser's requests are answered only while it is asked something."""
     end = time.monotonic() + seconds
     while not condition():
         assert time.monotonic() < end, "it did not happen in time"
-        time.sleep(0.02)
+        page.wait_for_timeout(20)
 
 
 @pytest.fixture
@@ -27,10 +28,10 @@ def visit(open_page, address, explorers):
         known = len(explorers)
         page = open_page(address, **size)
         page.evaluate(DEEP)
-        wait(lambda: len(explorers) > known)
+        wait(page, lambda: len(explorers) > known)
         explorer = explorers[-1]
         if finished:
-            wait(lambda: explorer.state.phase == "done" and explorer.state.result.profile is not None)
+            wait(page, lambda: explorer.state.phase == "done" and explorer.state.result.profile is not None)
             page.wait_for_function("deep('.surface3d').some(e => e.dataset.size === '129 x 129')")
         return page, explorer
 
@@ -85,7 +86,7 @@ def test_markers_follow_the_slider_while_the_server_is_blocked(visit, address):
     assert not go.is_set(), "the server was no longer blocked"
     count = len(explorer.source.sample.trajectory)
     np.testing.assert_allclose(marker(page), explorer.state.result.path[4 * (count - 6)], atol=0.02)
-    wait(lambda: explorer.state.t == count - 6)
+    wait(page, lambda: explorer.state.t == count - 6)
 
 
 def test_changing_the_seed_ten_times_leaves_one_job_and_the_last_seed_s_picture(visit):
@@ -100,8 +101,8 @@ def test_changing_the_seed_ten_times_leaves_one_job_and_the_last_seed_s_picture(
     on_page(lambda: setattr(state, "subspace", "random"))
     for seed in range(1, 11):
         on_page(lambda seed=seed: setattr(state, "seed", seed))
-        time.sleep(0.15)
-    wait(lambda: state.phase == "done" and state.result.request.seed == 10)
+        page.wait_for_timeout(150)
+    wait(page, lambda: state.phase == "done" and state.result.request.seed == 10)
     assert loop.is_running()
     assert len([t for t in threading.enumerate() if t.name == "landscape"]) <= 1
     assert state.result.plane.facts["seed"] == 10
@@ -119,14 +120,14 @@ def test_bad_input_is_one_sentence_and_the_picture_stays(visit):
     assert explorer.state.result is before
     field.fill("1")
     field.press("Enter")
-    wait(lambda: explorer.state.tolerance == 1 and explorer.state.phase == "done")
+    wait(page, lambda: explorer.state.tolerance == 1 and explorer.state.phase == "done")
     assert explorer.state.message == ""
 
 
 def test_cancel_keeps_the_partial_surface_and_says_so(visit):
     page, explorer = visit()
     explorer.runner._document.add_next_tick_callback(lambda: setattr(explorer.state, "tolerance", 0))
-    wait(lambda: explorer.state.result.request.tolerance == 0)
+    wait(page, lambda: explorer.state.result.request.tolerance == 0)
     page.get_by_role("button", name="Cancel").first.click()
     page.get_by_text("Canceled").first.wait_for()
     nodes = explorer.state.result.landscape["evaluated"]
@@ -145,7 +146,7 @@ def test_a_failing_run_is_one_sentence_and_the_page_lives_on(visit, monkeypatch)
     page.get_by_text("no plane today").first.wait_for()
     monkeypatch.undo()
     explorer.runner._document.add_next_tick_callback(explorer.runner.start)
-    wait(lambda: explorer.state.phase == "done" and explorer.state.message == "")
+    wait(page, lambda: explorer.state.phase == "done" and explorer.state.message == "")
 
 
 def test_dark_repaints_without_a_reload_and_the_camera_survives_refinement(visit):
@@ -157,10 +158,10 @@ def test_dark_repaints_without_a_reload_and_the_camera_survives_refinement(visit
     page.mouse.up()
     camera = surface(page, "camera")
     explorer.runner._document.add_next_tick_callback(lambda: setattr(explorer.state, "tolerance", 0.2))
-    wait(lambda: explorer.state.phase == "done" and explorer.state.result.request.tolerance == 0.2)
+    wait(page, lambda: explorer.state.phase == "done" and explorer.state.result.request.tolerance == 0.2)
     assert surface(page, "camera") == camera
     page.evaluate("deep('button').find(b => /theme|dark|light/i.test(b.ariaLabel || b.title || b.outerHTML)).click()")
-    wait(lambda: explorer.state.dark)
+    wait(page, lambda: explorer.state.dark)
     page.wait_for_function("document.documentElement.dataset.theme === 'dark'")
 
 
@@ -168,11 +169,11 @@ def test_two_tabs_are_independent_and_a_closed_one_ends_its_job(visit):
     first, one = visit()
     second, two = visit()
     one.runner._document.add_next_tick_callback(lambda: setattr(one.state, "tolerance", 0))
-    wait(lambda: one.state.phase == "running" and one.runner._job is not None)
+    wait(first, lambda: one.state.phase == "running" and one.runner._job is not None)
     assert two.state.tolerance == 0.5
     job = one.runner._job
     first.close()
-    wait(lambda: not job.thread.is_alive(), 15)
+    wait(second, lambda: not job.thread.is_alive(), 15)
     assert two.state.phase == "done"
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import copy
 import dataclasses
+import functools
 import inspect
 from collections.abc import Callable
 from typing import Any, final
@@ -53,6 +54,8 @@ class Loss(ExampleMetric):
         self.name, self.long_name = name, long_name or name
         self.data = Examples(inputs, targets, batch_size)
         kind = type(loss_function) if isinstance(loss_function, nn.Module) else loss_function
+        if isinstance(kind, functools.partial):
+            kind = kind.func
         self.units = "nats" if kind in _CROSS_ENTROPIES else ""
         self._function = loss_function
         self._each: Callable[[Any, Tensor], Tensor] | None = None
@@ -64,10 +67,9 @@ class Loss(ExampleMetric):
             self._each = lambda outputs, targets: loss_function(outputs, targets, reduction="none")
         else:
             self.data = dataclasses.replace(self.data, batch_size=len(inputs))
-        self._class_weight: Tensor | None = getattr(loss_function, "weight", None) if kind in _CROSS_ENTROPIES else None
-        self._ignore_index: int | None = (
-            getattr(loss_function, "ignore_index", -100) if kind in _CROSS_ENTROPIES else None
-        )
+        is_cross_entropy = kind in _CROSS_ENTROPIES
+        self._class_weight: Tensor | None = _option(loss_function, "weight") if is_cross_entropy else None
+        self._ignore_index: int | None = _option(loss_function, "ignore_index", -100) if is_cross_entropy else None
 
     def contributions(self, outputs: Any, batch: tuple[Tensor, Tensor]) -> tuple[Tensor, Tensor]:
         """Sums and weights of each example."""
@@ -88,6 +90,13 @@ class Loss(ExampleMetric):
         if self._class_weight is not None:
             weights = self._class_weight.double()[torch.where(kept, targets, torch.zeros_like(targets))]
         return weights * kept
+
+
+def _option(function: Callable[..., Any], name: str, default: Any = None) -> Any:
+    """A setting of a loss: an attribute of a module, a keyword of a ``functools.partial``."""
+    if isinstance(function, functools.partial):
+        return function.keywords.get(name, default)
+    return getattr(function, name, default)
 
 
 def _keywords(function: Callable[..., Any]) -> set[str]:

@@ -19,6 +19,19 @@ BATCH = 64
 CHECKPOINTS = 48
 LEARNING_RATE, MOMENTUM, WEIGHT_DECAY = 0.08, 0.9, 1e-4
 
+RECIPE = {
+    "optimizer": f"SGD, learning rate {LEARNING_RATE}, momentum {MOMENTUM}, weight decay {WEIGHT_DECAY}",
+    "epochs": EPOCHS,
+    "batch": BATCH,
+    "seed": SEED,
+}
+DATA = (
+    "1,797 handwritten digits that scikit-learn carries, 1,437 for training and 360 for testing: Alpaydin, Kaynak "
+    "1998, Optical Recognition of Handwritten Digits, UCI Machine Learning Repository, "
+    "https://archive.ics.uci.edu/dataset/80."
+)
+DATA_LICENSE = "CC BY 4.0, UCI Machine Learning Repository"
+
 loss_function = F.cross_entropy
 
 

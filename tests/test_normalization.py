@@ -1,0 +1,278 @@
+"""Normalization of random directions: norms, what stays put, and what a rescaling of units changes."""
+
+import copy
+
+import numpy as np
+import pytest
+import torch
+import torch.nn.functional as F
+from torch import nn
+
+import known_answers
+import landscape_engine as le
+from landscape_engine.directions import random_directions
+from landscape_engine.metrics import Loss, Metric
+from landscape_engine.models import wrap_model
+from landscape_engine.normalization import normalize
+
+NAMES = ["none", "model", "layer", "filter"]
+
+
+class Scaled(nn.Module):
+    """A linear layer and a scalar parameter."""
+
+    def __init__(self):
+        super().__init__()
+        self.layer, self.scale = nn.Linear(3, 2), nn.Parameter(torch.tensor(0.7))
+
+    def forward(self, x):
+        return self.scale * self.layer(x)
+
+
+class Tied(nn.Module):
+    """An embedding whose weight also decodes."""
+
+    def __init__(self):
+        super().__init__()
+        self.encoder, self.decoder = nn.Linear(3, 3, bias=False), nn.Linear(3, 3, bias=False)
+        self.decoder.weight = self.encoder.weight
+        self.head = nn.Linear(3, 2)
+
+    def forward(self, x):
+        return self.head(self.decoder(torch.tanh(self.encoder(x))))
+
+
+class Empty(nn.Module):
+    """Parameters without a single number."""
+
+    def __init__(self):
+        super().__init__()
+        self.layer = nn.Linear(3, 2)
+        self.flat = nn.Parameter(torch.zeros(0))
+        self.rows = nn.Parameter(torch.zeros(0, 3))
+        self.columns = nn.Parameter(torch.zeros(3, 0))
+
+    def forward(self, x):
+        return self.layer(x) + self.flat.sum() + self.rows.sum() + self.columns.sum()
+
+
+def fresh_batch_norm():
+    return nn.Sequential(nn.Linear(3, 4), nn.BatchNorm1d(4), nn.ReLU(), nn.Linear(4, 2))
+
+
+def zero_bias():
+    model = nn.Linear(3, 2)
+    nn.init.zeros_(model.bias)
+    return model
+
+
+def frozen():
+    return nn.Sequential(nn.Linear(3, 4), nn.ReLU(), nn.Linear(4, 2)).requires_grad_(False)
+
+
+ODD = {
+    "fresh batch norm": fresh_batch_norm,
+    "zero bias": zero_bias,
+    "0-dim": Scaled,
+    "float16": lambda: nn.Linear(3, 2).half(),
+    "tied": Tied,
+    "frozen": frozen,
+    "empty": Empty,
+}
+
+
+def length(*tensors):
+    """Euclidean norm of the numbers of several tensors, by an explicit sum."""
+    return sum(float(v) ** 2 for t in tensors for v in t.detach().double().reshape(-1)) ** 0.5
+
+
+def norm_layer_names(model):
+    return {f"{m}.{n}" for m, s in model.named_modules() if isinstance(s, nn.BatchNorm1d) for n in ("weight", "bias")}
+
+
+@pytest.mark.parametrize("normalization", NAMES)
+@pytest.mark.parametrize("name", ODD)
+def test_every_odd_model_gets_a_finite_plane_of_the_right_norms(name, normalization):
+    torch.manual_seed(0)
+    model = ODD[name]()
+    parameters = dict(model.named_parameters())
+    plane = le.Plane.random(model, normalization=normalization, seed=2)
+    one_dimensional = norm_layer_names(model) | {n for n, p in parameters.items() if p.ndim < 2}
+    for direction in plane.directions:
+        assert direction.keys() == parameters.keys()
+        assert all(torch.isfinite(d).all() for d in direction.values())
+        if normalization == "model":
+            assert length(*direction.values()) == pytest.approx(length(*parameters.values()), rel=1e-5)
+        for n, p in parameters.items():
+            assert direction[n].shape == p.shape
+            if n in one_dimensional and normalization in ("layer", "filter"):
+                assert not direction[n].any()
+            elif p.numel():
+                assert direction[n].any()
+            if n not in one_dimensional and normalization == "layer":
+                assert length(direction[n]) == pytest.approx(length(p), rel=1e-5)
+            if n not in one_dimensional and normalization == "filter":
+                for row, own in zip(direction[n], p, strict=True):
+                    assert length(row) == pytest.approx(length(own), rel=1e-5)
+
+    dtype = next(iter(parameters.values())).dtype
+    x, y = torch.randn(6, 3).to(dtype), torch.randn(6, 2).to(dtype)
+    found = le.evaluate(plane, Loss(F.mse_loss, x, y), [(0.0, 0.0), (0.5, -0.5), (-1.0, 1.0)])["loss"]
+    assert np.isfinite(found).all() and len(set(found)) == 3
+
+
+def rows(weight):
+    return list(weight)
+
+
+def transposed(groups):
+    """The filters of a transposed convolution: what reaches one output channel."""
+
+    def split(weight):
+        share = len(weight) // groups
+        return [
+            torch.stack([weight[g * share + i, o] for i in range(share)])
+            for g in range(groups)
+            for o in range(weight.shape[1])
+        ]
+
+    return split
+
+
+LAYERS = {
+    "Linear": (lambda: nn.Linear(5, 3), {"weight": rows}),
+    "Conv2d": (lambda: nn.Conv2d(4, 6, 3, groups=2), {"weight": rows}),
+    "ConvTranspose2d": (lambda: nn.ConvTranspose2d(4, 6, 3), {"weight": transposed(1)}),
+    "ConvTranspose2d in 2 groups": (lambda: nn.ConvTranspose2d(4, 6, 3, groups=2), {"weight": transposed(2)}),
+    "Embedding": (lambda: nn.Embedding(7, 3), {"weight": rows}),
+    "LSTM": (lambda: nn.LSTM(3, 4), {"weight_ih_l0": rows, "weight_hh_l0": rows}),
+    "MultiheadAttention": (lambda: nn.MultiheadAttention(4, 2), {"in_proj_weight": rows, "out_proj.weight": rows}),
+}
+
+
+@pytest.mark.parametrize("name", LAYERS)
+def test_each_filter_of_the_direction_is_as_long_as_the_models(name):
+    build, filters = LAYERS[name]
+    torch.manual_seed(0)
+    model = build()
+    direction = le.Line.random(model, normalization="filter", seed=4).directions[0]
+    for n, p in model.named_parameters():
+        if n not in filters:
+            assert not direction[n].any()
+            continue
+        found, expected = filters[n](direction[n]), filters[n](p)
+        np.testing.assert_allclose([length(f) for f in found], [length(e) for e in expected], rtol=1e-5)
+
+
+@pytest.mark.parametrize("normalization", ["layer", "filter"])
+def test_biases_and_norm_layers_move_when_asked_for(normalization):
+    torch.manual_seed(0)
+    model = nn.Sequential(nn.Linear(3, 4), nn.LayerNorm((2, 2)), nn.PReLU(4))
+    asked = le.Line.random(model, normalization, one_dimensional=True).directions[0]
+    for n, p in model.named_parameters():
+        assert length(asked[n]) == pytest.approx(length(p), rel=1e-5)  # the fresh LayerNorm's bias is 0: stays put
+    held = le.Line.random(model, normalization).directions[0]
+    assert {n for n, d in held.items() if d.any()} == {"0.weight"}  # LayerNorm's (2, 2) weight is no matrix
+
+
+def relu_pair():
+    torch.manual_seed(0)
+    model = nn.Sequential(nn.Linear(6, 8), nn.ReLU(), nn.Linear(8, 3)).double()
+    twin = copy.deepcopy(model)
+    with torch.no_grad():
+        twin[0].weight *= 10
+        twin[0].bias *= 10
+        twin[2].weight /= 10
+    return model, twin
+
+
+def slices(normalization):
+    model, twin = relu_pair()
+    x, y = torch.randn(20, 6, dtype=torch.float64), torch.randint(0, 3, (20,))
+    assert torch.allclose(model(x), twin(x))  # one function, two sets of weights
+    points = [(a, b) for a in np.linspace(-1, 1, 5) for b in np.linspace(-1, 1, 5)]
+    planes = [le.Plane.random(m, normalization, seed=5) for m in (model, twin)]
+    return [le.evaluate(plane, Loss(F.cross_entropy, x, y), points)["loss"] for plane in planes]
+
+
+def test_a_rescaling_of_relu_units_leaves_the_filter_normalized_slice_unchanged():
+    np.testing.assert_allclose(*slices("filter"), rtol=1e-5)
+
+
+def test_a_rescaling_of_relu_units_changes_the_unnormalized_slice_by_far():
+    a, b = slices("none")
+    assert np.abs(a - b).max() > 0.1 * np.ptp(a)
+
+
+class Point(nn.Module):
+    """One 1-D parameter."""
+
+    def __init__(self):
+        super().__init__()
+        self.theta = nn.Parameter(torch.randn(50, dtype=torch.float64))
+
+
+class Bowl(Metric):
+    """The squared length of the parameters."""
+
+    name = "bowl"
+
+    def __call__(self, model_wrapper):
+        return (model_wrapper.parameters["theta"] ** 2).sum()
+
+
+@pytest.mark.parametrize("normalization", ["none", "model"])
+@pytest.mark.parametrize("seed", range(3))
+def test_every_row_of_an_isotropic_bowl_has_its_minimum_in_the_same_column(normalization, seed):
+    torch.manual_seed(seed)
+    model = Point()
+    plane = le.Plane.random(model, normalization, seed)
+    axes = plane.axes(21)
+    found = le.evaluate(plane, Bowl(), [(a, b) for a in axes[0] for b in axes[1]])["bowl"].reshape(21, 21)
+    origin, d1, d2 = (known_answers.as_arrays(t) for t in (plane.origin, *plane.directions))
+    np.testing.assert_allclose(found, known_answers.plane_values(origin, d1, d2, *axes, known_answers.bowl), rtol=1e-12)
+    assert len(set(found.argmin(axis=0))) == 1 and len(set(found.argmin(axis=1))) == 1
+    assert found[10, 10] == pytest.approx(known_answers.bowl(origin), rel=1e-12)
+
+
+def test_filters_of_a_zero_matrix_stay_put_and_are_counted():
+    torch.manual_seed(0)
+    model = nn.Sequential(nn.Linear(3, 5), nn.Linear(5, 4))
+    nn.init.zeros_(model[1].weight)
+    with torch.no_grad():
+        model[0].weight[2] = 0
+    line = le.Line.random(model, normalization="filter")
+    direction = line.directions[0]
+    assert not direction["1.weight"].any() and not direction["0.weight"][2].any()
+    assert direction["0.weight"][[0, 1, 3, 4]].any(dim=1).all()
+    assert line.facts["zero_filters"] == 5
+
+
+@pytest.mark.parametrize("normalization", ["layer", "filter", "model"])
+def test_a_direction_that_would_move_nothing_is_an_error(normalization):
+    model = nn.Linear(3, 2)
+    nn.init.zeros_(model.weight)
+    nn.init.zeros_(model.bias)
+    with pytest.raises(le.DirectionError, match=f"moves nothing: under normalization '{normalization}'") as caught:
+        le.Line.random(model, normalization)
+    assert caught.value.normalization == normalization
+
+
+@pytest.mark.parametrize("normalization", ["layer", "filter"])
+def test_a_model_of_vectors_only_moves_nothing_under_layer_and_filter(normalization):
+    with pytest.raises(le.DirectionError, match="Choose normalization 'none', or pass one_dimensional=True."):
+        le.Plane.random(Point(), normalization)
+    assert le.Plane.random(Point(), normalization, one_dimensional=True).directions[0]["theta"].any()
+
+
+@pytest.mark.parametrize("normalization", NAMES)
+def test_a_direction_of_zeros_is_an_error(normalization):
+    wrapper = wrap_model(nn.Linear(3, 2))
+    with pytest.raises(le.DirectionError, match="moves nothing"):
+        normalize({n: torch.zeros_like(p) for n, p in wrapper.parameters.items()}, wrapper, normalization)
+
+
+def test_an_unknown_normalization_is_refused_with_the_choices():
+    with pytest.raises(le.ChoiceError) as caught:
+        random_directions(wrap_model(nn.Linear(3, 2)), 2, "Filter")
+    assert str(caught.value) == "normalization must be one of none, model, layer, filter, but it is 'Filter'."

@@ -1,0 +1,117 @@
+"""The sample models are what their cards say, and can be made again."""
+
+from __future__ import annotations
+
+import json
+import shutil
+from pathlib import Path
+
+import pytest
+import torch
+import torch.nn.functional as F
+
+import sample_models
+from landscape_engine import ChoiceError
+from sample_models.__main__ import main
+from sample_models.registry import folder
+
+NAMES = sample_models.names()
+
+
+def card_of(place: Path) -> dict:
+    return json.loads((place / "card.json").read_text(encoding="utf-8"))
+
+
+@pytest.fixture
+def copied(tmp_path):
+    """A copy of the digits' checkpoints and card."""
+    for file in ("trajectory.safetensors", "card.json", "card.md"):
+        shutil.copy(folder("digits_mlp") / file, tmp_path)
+    return tmp_path
+
+
+@pytest.mark.parametrize("part", ["training", "test"])
+@pytest.mark.parametrize("name", NAMES)
+def test_the_final_checkpoint_has_the_loss_and_accuracy_of_the_card(name, part):
+    sample, numbers = sample_models.load(name), card_of(folder(name))["numbers"]
+    inputs, targets = sample.train if part == "training" else sample.test
+    with torch.no_grad():
+        outputs = sample.model(inputs)
+    loss = F.cross_entropy(outputs.double(), targets).item()
+    assert loss == pytest.approx(numbers[f"{part}_loss"], rel=1e-4)
+    accuracy = (outputs.argmax(1) == targets).double().mean().item()
+    assert accuracy == pytest.approx(numbers[f"{part}_accuracy"], rel=1e-4)
+    assert sample.parameter_count == numbers["parameters"]
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_a_sample_has_many_checkpoints_in_a_small_file(name):
+    trajectory = sample_models.load(name).trajectory
+    assert len(trajectory) >= 40
+    assert trajectory.steps[0] == 0
+    assert (folder(name) / "trajectory.safetensors").stat().st_size < 5_000_000
+
+
+def test_each_load_gives_a_model_of_its_own_in_evaluation_mode():
+    one, two = sample_models.load("digits_mlp").model, sample_models.load("digits_mlp").model
+    assert not one.training
+    with torch.no_grad():
+        next(one.parameters()).zero_()
+    assert next(two.parameters()).abs().sum() > 0
+    assert next(sample_models.load("digits_mlp").model.parameters()).abs().sum() > 0
+
+
+def test_verify_agrees_with_every_committed_card(capsys):
+    assert main(["verify"]) == 0
+    assert capsys.readouterr().out.splitlines()[-1] == "ok"
+
+
+@pytest.mark.parametrize(("key", "factor"), [("test_loss", 1.001), ("plane_share", 0.999), ("steps", 2)])
+def test_verify_names_a_number_that_was_changed(copied, capsys, key, factor):
+    card = card_of(copied)
+    card["numbers"][key] *= factor
+    (copied / "card.json").write_text(json.dumps(card), encoding="utf-8")
+    assert main(["verify", "digits_mlp", "--folder", str(copied)]) == 1
+    assert f"{key} is " in capsys.readouterr().out
+    assert main(["verify", "digits_mlp", "--folder", str(copied), "--write"]) == 0
+    assert (copied / "card.md").read_text() == (folder("digits_mlp") / "card.md").read_text()
+
+
+def test_verify_notices_other_checkpoints(copied, capsys):
+    trajectory = sample_models.load("digits_mlp").trajectory
+    type(trajectory)({n: s * 1.01 for n, s in trajectory.states.items()}, trajectory.steps).save(
+        copied / "trajectory.safetensors"
+    )
+    assert main(["verify", "digits_mlp", "--folder", str(copied)]) == 1
+    assert "sha256 is " in capsys.readouterr().out
+
+
+def test_training_again_reaches_the_same_loss_and_accuracy(tmp_path, capsys):
+    assert main(["train", "digits_mlp", "--folder", str(tmp_path)]) == 0
+    assert len(capsys.readouterr().out.splitlines()) == 1
+    assert main(["verify", "digits_mlp", "--folder", str(tmp_path)]) == 0
+    again, card = card_of(tmp_path)["numbers"], card_of(folder("digits_mlp"))["numbers"]
+    for part in ("training", "test"):  # not equal: training amplifies rounding, which differs between processors
+        assert 1 / 1.5 < again[f"{part}_loss"] / card[f"{part}_loss"] < 1.5
+        assert abs(again[f"{part}_accuracy"] - card[f"{part}_accuracy"]) < 0.02
+
+
+def test_an_unknown_name_is_refused_in_one_sentence(capsys):
+    with pytest.raises(ChoiceError, match=r"^sample model must be one of digits_mlp, but it is 'letters'\.$"):
+        sample_models.load("letters")
+    assert main(["verify", "letters"]) == 2
+    assert main(["train", "letters"]) == 2
+    assert len(capsys.readouterr().err.splitlines()) == 2
+
+
+@pytest.mark.parametrize("argv", [[], ["bake"], ["train"], ["verify", "--folder", "here"]])
+def test_a_wrong_command_line_is_refused_in_one_line(argv, capsys):
+    with pytest.raises(SystemExit) as stopped:
+        main(argv)
+    assert stopped.value.code == 2
+    assert len(capsys.readouterr().err.splitlines()) == 1
+
+
+def test_a_missing_file_is_refused_in_one_line(tmp_path, capsys):
+    assert main(["verify", "digits_mlp", "--folder", str(tmp_path)]) == 2
+    assert "cannot be read" in capsys.readouterr().err

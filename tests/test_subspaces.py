@@ -1,0 +1,226 @@
+"""Lines, planes and curves: where their points are, and where a point falls on them."""
+
+import copy
+
+import numpy as np
+import pytest
+import torch
+import torch.nn.functional as F
+from torch import nn
+
+import known_answers
+import landscape_engine as le
+from landscape_engine.metrics import Loss, Metric
+
+
+def linear(seed=0, dtype=torch.float64, inputs=4, outputs=3):
+    torch.manual_seed(seed)
+    return nn.Linear(inputs, outputs).to(dtype)
+
+
+def random_like(model, seed):
+    generator = torch.Generator().manual_seed(seed)
+    return {n: torch.randn(p.shape, generator=generator, dtype=p.dtype) for n, p in model.named_parameters()}
+
+
+def flat(vector):
+    return np.concatenate([vector[n].detach().double().numpy().reshape(-1) for n in sorted(vector)])
+
+
+@pytest.mark.parametrize("seed", range(4))
+def test_projection_onto_skewed_directions_is_numpys_least_squares(seed):
+    model = linear()
+    d1 = random_like(model, seed)
+    d2 = {n: 0.9 * d1[n] + 0.3 * v for n, v in random_like(model, seed + 10).items()}
+    plane = le.Plane.from_directions(model, (d1, d2))
+    theta = random_like(model, seed + 20)
+    found = plane.project(theta)
+
+    basis = np.array([flat(d1), flat(d2)]).T
+    offset = flat(theta) - flat(dict(model.named_parameters()))
+    expected, squared, _, _ = np.linalg.lstsq(basis, offset, rcond=None)
+    np.testing.assert_allclose(found.coordinates, expected, rtol=1e-10)
+    assert found.residual == pytest.approx(squared[0] ** 0.5, rel=1e-10)
+    away = offset - basis @ np.array(found.coordinates)
+    np.testing.assert_allclose(basis.T @ away, 0, atol=1e-10)  # what is left is perpendicular
+
+
+def test_a_point_of_the_plane_projects_onto_its_own_coordinates():
+    model = linear()
+    d1 = random_like(model, 1)
+    plane = le.Plane.from_directions(model, (d1, {n: d1[n] + v for n, v in random_like(model, 2).items()}))
+    found = plane.project(plane.state_at((0.3, -1.7)))
+    np.testing.assert_allclose(found.coordinates, (0.3, -1.7), rtol=1e-10)
+    assert found.residual < 1e-12
+
+
+class Pair(nn.Module):
+    """Two numbers."""
+
+    def __init__(self):
+        super().__init__()
+        self.x = nn.Parameter(torch.zeros(2, dtype=torch.float64))
+
+
+class First(Metric):
+    """A hundred times the first number and the second."""
+
+    name = "first"
+
+    def __call__(self, model_wrapper):
+        x = model_wrapper.parameters["x"]
+        return 100 * x[0] + x[1]
+
+
+def test_alpha_is_along_the_first_direction_and_beta_along_the_second():
+    model = Pair()
+    units = tuple({"x": row} for row in torch.eye(2, dtype=torch.float64))
+    plane = le.Plane.from_directions(model, units, extent=9)
+    assert plane.dims == ("alpha", "beta")
+    assert plane.state_at((2, 3))["x"].tolist() == [2, 3]
+    assert le.evaluate(plane, First(), [(2, 3), (3, 2), (-1, 0.5)])["first"].tolist() == [203, 302, -99.5]
+    assert plane.project({"x": torch.tensor([2.0, 3.0])}).coordinates == (2, 3)
+
+
+def test_the_origin_of_a_plane_is_the_model_bit_by_bit():
+    model = linear(dtype=torch.float32)
+    plane = le.Plane.random(model)
+    assert all(torch.equal(plane.state_at((0, 0))[n], p) for n, p in model.named_parameters())
+
+
+def test_the_points_of_a_plane_are_those_of_the_formula():
+    model = linear()
+    plane = le.Plane.random(model, seed=3)
+    origin, d1, d2 = (known_answers.as_arrays(t) for t in (dict(model.named_parameters()), *plane.directions))
+    expected = known_answers.point(origin, (d1, d2), (0.7, -0.2))
+    for n, v in plane.state_at((0.7, -0.2)).items():
+        np.testing.assert_allclose(v.numpy(), expected[n], rtol=1e-12)
+
+
+def spiral(count=12, seed=0, dtype=torch.float32, offset=(0.0, 0.0)):
+    """A model and a trajectory that winds inward, with a little noise out of its plane."""
+    generator = np.random.default_rng(seed)
+    basis = np.linalg.qr(generator.normal(size=(15, 2)))[0].T
+    angle = np.linspace(0, 4, count)
+    radius = np.linspace(5, 0.5, count)[:, None]
+    path = radius * np.c_[-np.cos(angle), 0.4 * np.sin(angle)] + offset
+    points = generator.normal(size=15) + path @ basis + 0.01 * generator.normal(size=(count, 15))
+    t = torch.tensor(points, dtype=dtype)
+    states = {"weight": t[:, :12].reshape(-1, 3, 4), "bias": t[:, 12:]}
+    return linear(dtype=dtype), le.Trajectory(states, tuple(range(count)))
+
+
+@pytest.mark.parametrize("seed", range(25))
+def test_the_final_checkpoint_is_a_node_of_the_coarse_and_of_the_finest_grid(seed):
+    model, trajectory = spiral(seed=seed, count=6 + seed)
+    plane = le.Plane.trajectory(model, trajectory)
+    for resolution in (9, 17, 33, 65, 129):
+        for axis, (lo, hi) in zip(plane.axes(resolution), plane.bounds, strict=True):
+            assert 0.0 in axis
+            assert (axis[0], axis[-1]) == (lo, hi) and len(axis) == resolution
+            np.testing.assert_allclose(np.diff(axis), (hi - lo) / (resolution - 1), rtol=1e-9)
+    assert all(torch.equal(plane.state_at((0, 0))[n], trajectory[-1][n]) for n in ("weight", "bias"))
+
+
+@pytest.mark.parametrize("seed", range(25))
+def test_a_trajectory_plane_holds_the_path_with_room_on_every_side(seed):
+    model, trajectory = spiral(seed=seed, count=6 + seed)
+    plane = le.Plane.trajectory(model, trajectory)
+    sides = [hi - lo for lo, hi in plane.bounds]
+    assert sides[0] / sides[1] == pytest.approx(1.3, rel=1e-9)
+    path = np.array([plane.project(trajectory[k]).coordinates for k in range(len(trajectory))])
+    for values, (lo, hi) in zip(path.T, plane.bounds, strict=True):
+        room = 0.24 * np.ptp(values)  # 35 % less half a cell of the coarse grid, at most
+        assert values.min() - lo > room and hi - values.max() > room
+    assert plane.is_orthonormal and not le.Plane.random(model).is_orthonormal
+
+
+def test_the_aspect_and_the_extent_of_a_trajectory_plane_can_be_chosen():
+    model, trajectory = spiral()
+    wide, plain = (le.Plane.trajectory(model, trajectory, aspect=a) for a in (3.0, 1.3))
+    large = le.Plane.trajectory(model, trajectory, extent=2)
+    side = [[hi - lo for lo, hi in p.bounds] for p in (wide, plain, large)]
+    assert side[0][0] / side[0][1] == pytest.approx(3)
+    np.testing.assert_allclose(side[2], 2 * np.array(side[1]))
+    assert all(0.0 in axis for axis in large.axes(9))
+
+
+def test_a_line_between_two_models_begins_at_one_and_ends_at_the_other():
+    a, b = linear(1), linear(2)
+    line = le.Line.between(a, b)
+    assert line.dims == ("alpha",) and line.bounds == ((0.0, 1.0),)
+    for n, p in a.named_parameters():
+        assert torch.equal(line.state_at((0.0,))[n], p)
+    for n, p in b.named_parameters():
+        torch.testing.assert_close(line.state_at((1.0,))[n], p.detach(), rtol=1e-14, atol=1e-15)
+    x, y = torch.randn(6, 4, dtype=torch.float64), torch.randn(6, 3, dtype=torch.float64)
+    found = le.evaluate(line, Loss(F.mse_loss, x, y), [(0.0,), (1.0,)])["loss"]
+    np.testing.assert_allclose(found, [F.mse_loss(m(x), y).item() for m in (a, b)], rtol=1e-12)
+    assert le.Line.between(a, b, bounds=(-0.5, 1.5)).axes(5)[0].tolist() == [-0.5, 0, 0.5, 1, 1.5]
+
+
+def test_models_of_two_shapes_have_no_line_between_them():
+    with pytest.raises(le.MismatchError) as caught:
+        le.Line.between(linear(), linear(inputs=5))
+    message = str(caught.value)
+    assert "'weight'" in message and "(3, 4)" in message and "(3, 5)" in message
+    assert caught.value.parameter == "weight"
+
+
+def test_a_direction_of_another_shape_is_refused_with_both_shapes():
+    model = linear()
+    direction = random_like(linear(inputs=5), 0)
+    with pytest.raises(le.MismatchError, match=r"'weight' has shape \(3, 5\), but the model's has shape \(3, 4\)"):
+        le.Plane.from_directions(model, (direction, direction))
+    with pytest.raises(le.ChoiceError, match="two, for a plane"):
+        le.Plane.from_directions(model, (random_like(model, 0),))
+
+
+@pytest.mark.parametrize("bounds", [(1.0, 0.0), (0.0, 0.0), (0.0, float("nan")), (-float("inf"), 1.0)])
+def test_bounds_must_be_finite_and_in_order(bounds):
+    with pytest.raises(le.ChoiceError, match="bounds must be two finite numbers, the lower one first"):
+        le.Line.between(linear(1), linear(2), bounds=bounds)
+
+
+@pytest.mark.parametrize("extent", [0, -1, float("nan"), float("inf")])
+def test_an_extent_must_be_finite_and_positive(extent):
+    with pytest.raises(le.ChoiceError, match="extent must be a finite number greater than 0"):
+        le.Plane.random(linear(), extent=extent)
+    with pytest.raises(le.ChoiceError, match="extent must be"):
+        le.Plane.trajectory(*spiral(), extent=extent)
+
+
+def test_an_axis_needs_two_nodes():
+    with pytest.raises(le.ChoiceError, match="resolution must be 2 nodes or more"):
+        le.Plane.random(linear()).axes(1)
+
+
+def test_a_plane_stays_where_it_is_while_the_model_trains_on():
+    torch.manual_seed(0)
+    model = nn.Sequential(nn.Linear(4, 6), nn.BatchNorm1d(6), nn.ReLU(), nn.Linear(6, 3))
+    x, y = torch.randn(32, 4) + 2, torch.randint(0, 3, (32,))
+    twin = copy.deepcopy(model).eval()
+    plane, line = le.Plane.random(model), le.Line.random(model)
+    loss, points = Loss(F.cross_entropy, x, y), [(0.0, 0.0), (0.5, -0.25)]
+    before = le.evaluate(plane, loss, points)["loss"]
+    assert before[0] == pytest.approx(F.cross_entropy(twin(x), y).item(), rel=1e-6)
+
+    optimizer = torch.optim.SGD(model.parameters(), lr=0.5)
+    for _ in range(5):
+        optimizer.zero_grad()
+        F.cross_entropy(model(x), y).backward()
+        optimizer.step()
+    assert F.cross_entropy(model.eval()(x), y).item() < before[0] - 0.1
+    assert le.evaluate(plane, loss, points)["loss"].tolist() == before.tolist()
+    assert le.evaluate(line, loss, [(0.0,)])["loss"][0] == before[0]
+
+
+def test_a_curve_has_each_checkpoint_at_its_index():
+    model, trajectory = spiral()
+    curve = le.Curve.along(model, trajectory)
+    assert curve.dims == ("t",) and curve.bounds == ((0.0, 11.0),)
+    x, y = torch.randn(6, 4), torch.randn(6, 3)
+    found = le.evaluate(curve, Loss(F.mse_loss, x, y), [(float(k),) for k in range(12)])["loss"]
+    for k, value in enumerate(found):
+        state = trajectory[k]
+        assert value == pytest.approx(F.mse_loss(x @ state["weight"].T + state["bias"], y).item(), rel=1e-6)
