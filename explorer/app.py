@@ -111,13 +111,6 @@ class Explorer(pn.viewable.Viewer):
         )
         self.map_key = pn.pane.HTML("", stylesheets=[HEAD_CSS], **html)
         self.chip = pn.pane.HTML("", stylesheets=[CHIP_CSS], margin=0, align="center")
-        self.stop = pmui.Button(
-            label="Cancel",
-            size="small",
-            variant="outlined",
-            on_click=lambda e: self.runner.cancel(),
-            align="center",
-        )
 
     def _link_marker(self) -> None:
         slider = self.profile.slider
@@ -285,7 +278,6 @@ class Explorer(pn.viewable.Viewer):
             f"<div class='chip {state.phase}' role='status'><i></i><b>{words[state.phase]}</b>"
             f"<span class='more'>{more}</span></div>"
         )
-        self.stop.visible = state.phase == "running"
         self.banner.object = f"<p role='alert'>{escape(state.message)}</p>"
         self.banner.visible = bool(state.message)
 
@@ -349,7 +341,7 @@ def page() -> pmui.Page:
     )
     frame = pmui.Page(
         title="Loss landscape",
-        header=[pn.Spacer(sizing_mode="stretch_width"), explorer.chip, explorer.stop],
+        header=[pn.Spacer(sizing_mode="stretch_width"), explorer.chip],
         sidebar=[choices],
         main=[explorer],
         theme_config=THEME_CONFIG,

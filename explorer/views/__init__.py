@@ -1,0 +1,1 @@
+"""State to pictures: map, surface, profile and the card at the marker."""
