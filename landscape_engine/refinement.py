@@ -130,7 +130,7 @@ class Refiner:
             vmax,
             seed,
         )
-        self.stride = min(coarse_stride(n, len(self.shape)) for n in self.shape) if tolerance else 1
+        self.stride = min(coarse_stride(n, len(self.shape)) for n in self.shape)
         self.values: Array = np.full(self.shape, np.nan)
         self.computed: Mask = np.zeros(self.shape, dtype=bool)
         self._analysis: Analysis | None = None
@@ -223,7 +223,7 @@ class _Descent:
         miss = np.where(known, np.abs(actual - prediction), 0.0)
         miss = np.where(known & ~np.isfinite(actual), np.inf, miss)
         finite_known = known & np.isfinite(actual)
-        needed = new & (expected > SAFETY * ceiling)
+        needed = new & ((expected > SAFETY * ceiling) | (refiner.tolerance == 0))
         self._want(needed & ~known, expected)
         if not len(self.wanted):
             self._audit(new, needed, known, miss, expected, ceiling)
