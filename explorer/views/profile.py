@@ -6,87 +6,135 @@ from typing import Any
 
 import numpy as np
 import panel as pn
-from bokeh.models import ColumnDataSource, FixedTicker, Range1d, Span
+from bokeh.models import ColumnDataSource, FixedTicker, GlyphRenderer, Range1d, Span
 from bokeh.plotting import figure
 from numpy.typing import NDArray
 
-from explorer.theme import DARK, LIGHT, apply_theme
+from explorer.theme import DARK, FONT, LIGHT, apply_theme
 from explorer.views.slider import PathSlider
 
 Array = NDArray[np.float64]
 
-LEFT, RIGHT = 52, 24  # pixels around the plots' frame, which the slider shares
-CURVES = ("on_map", "test", "train")
-LEGEND = """<div><span style="color: var(--line-main)">true, training</span>
-<span style="color: var(--line-2)">true, test</span>
-<span style="color: var(--line-3)">on the map (dashed)</span></div>"""
+WIDE, NARROW = (66, 132), (46, 12)  # pixels left and right of the plots' frame, which the slider shares
+HEIGHT, TITLE, STRIP, FOOT = 160, 26, 60, 24  # pixels: frame of the curves, title above, frame of the strip, ticks
+APART, HEADROOM = 16, 1.75  # pixels between names; the strip's height over its highest value
+QUARTERS = 4  # values between two checkpoints
+CURVES = {"on_map": "line3", "test": "line2", "train": "ink"}  # from the lowest to the topmost line
+NAMES = {"on_map": "{} on the map", "test": "true {}, test", "train": "true {}, training"}
+SUPERSCRIPT = str.maketrans("-0123456789", "\u207b\u2070\u00b9\u00b2\u00b3\u2074\u2075\u2076\u2077\u2078\u2079")
+DOTS = ("train", "test", "on_map")
+LEGEND = """<div><span style="color: var(--line-main)">training</span> <span style="color: var(--line-2)">test</span>
+<span style="color: var(--line-3)">on the map</span></div>"""
 LEGEND_CSS = """
-:host { font: 600 var(--fs-caption)/1.4 var(--font); }
-div { display: flex; flex-wrap: wrap; gap: 4px 16px; justify-content: flex-end; padding-right: 24px; }
+:host { position: absolute; top: 0; right: 12px; z-index: 1; pointer-events: none; }
+div { display: flex; gap: 14px; font: 600 var(--fs-caption)/22px var(--font); white-space: nowrap; }
 """
 
 MOVE = """
-const columns = table.data, count = columns.t.length;
-if (count > 1) {
-  const t = Math.max(0, Math.min(columns.t[count - 1], source.t)), k = Math.min(count - 2, Math.floor(t * 4));
-  const at = (name) => columns[name][k] + (columns[name][k + 1] - columns[name][k]) * (t * 4 - k);
-  for (const span of spans) span.location = t;
-  dots.data = {x: [t, t, t], y: [at('on_map'), at('test'), at('train')]};
+const columns = table.data, last = columns.t.length - 1;
+if (last >= 0) {
+  const place = Math.max(0, Math.min(last, 4 * source.t)), k = Math.floor(place), part = place - k;
+  const at = (c) => part === 0 ? c[k] : (1 - part) * c[k] + part * c[k + 1];
+  for (const span of spans) span.location = place / 4;
+  dots.data = {...dots.data, x: [0, 0, 0].fill(place / 4), y: [columns.train, columns.test, columns.on_map].map(at)};
 }
+"""
+FIT = """
+const [left, right] = source.narrow ? narrow : wide;
+for (const plot of plots) plot.setv({min_border_left: left, min_border_right: right});
+for (const name of names) name.visible = !source.narrow;
+legend.visible = source.narrow;
+source.setv({left, right});
 """
 
 
 class ProfileView:
-    """Curves, off-plane strip and slider on one axis, the checkpoint coordinate t."""
+    """Curves, off-plane strip and slider on one axis, the checkpoint coordinate t.
+
+    Attributes:
+        table: The columns drawn: t, train, test, on_map, residual, and edge, the gap's other side.
+        dots: Where the marker crosses the three curves.
+        slider: Moves the marker in the browser.
+    """
 
     def __init__(self) -> None:
-        self.slider = PathSlider(left=LEFT, right=RIGHT, sizing_mode="stretch_width", height=52, margin=0)
-        columns: dict[str, list[float]] = {name: [] for name in ("t", *CURVES, "residual")}
-        self.table, self.dots = ColumnDataSource(columns), ColumnDataSource({"x": [], "y": []})
+        left, right = WIDE
+        self.slider = PathSlider(left=left, right=right, sizing_mode="stretch_width", height=52, margin=0)
+        self.table = ColumnDataSource({name: [] for name in ("t", *CURVES, "edge", "residual")})
+        self.dots = ColumnDataSource({"x": [], "y": [], "fill": [], "line": []})
         self._across = Range1d(0, 1)
-        self.curves, self.strip = self._plot(190), self._plot(100)
+        self._texts: list[tuple[GlyphRenderer, list[tuple[float, float, str, str]]]] = []
+        self.curves, self.strip = self._plot(TITLE + HEIGHT + 2, TITLE, 2), self._plot(STRIP + FOOT, 0, FOOT)
         self._spans = [Span(location=0, dimension="height", line_width=1.4) for _ in range(2)]
         self._draw()
+        self._write()
+        self._legend = pn.pane.HTML(LEGEND, stylesheets=[LEGEND_CSS], margin=0, visible=False)
         self._link()
         panes = [pn.pane.Bokeh(p, sizing_mode="stretch_width", margin=0) for p in (self.curves, self.strip)]
-        legend = pn.pane.HTML(LEGEND, stylesheets=[LEGEND_CSS], sizing_mode="stretch_width", margin=0)
-        self.view = pn.Column(legend, *panes, self.slider, sizing_mode="stretch_width", margin=0)
+        place = {"position": "relative"}
+        self.view = pn.Column(self._legend, *panes, self.slider, sizing_mode="stretch_width", margin=0, styles=place)
+        self.paint(dark=False)
 
-    def _plot(self, height: int) -> figure:
+    def _plot(self, height: int, top: int, bottom: int) -> figure:
         plot = figure(
             height=height,
             sizing_mode="stretch_width",
             x_range=self._across,
             y_range=Range1d(0, 1),
             toolbar_location=None,
-            min_border_left=LEFT,
-            min_border_right=RIGHT,
-            title="",
+            min_border_left=WIDE[0],
+            min_border_right=WIDE[1],
+            min_border_top=top,
+            min_border_bottom=bottom,
+            tools="",
         )
         plot.xgrid.visible = False
-        plot.outline_line_color = None
+        plot.xaxis[0].ticker, plot.yaxis[0].ticker = FixedTicker(ticks=[]), FixedTicker(ticks=[])
         return plot
 
     def _draw(self) -> None:
-        self._gap = self.curves.varea("t", "train", "on_map", source=self.table, fill_alpha=0.12)
+        self._gap = self.curves.varea("t", "train", "edge", source=self.table, fill_alpha=0.14)
         styles: dict[str, dict[str, Any]] = {
             "on_map": {"line_width": 1.6, "line_dash": [5, 4]},
             "test": {"line_width": 1.6},
             "train": {"line_width": 2.2},
         }
         self._lines = {name: self.curves.line("t", name, source=self.table, **styles[name]) for name in CURVES}
-        self._marks = self.curves.scatter("x", "y", source=self.dots, size=9, line_width=1.8)
-        self._area = self.strip.varea("t", 0, "residual", source=self.table, fill_alpha=0.15)
-        self._edge = self.strip.line("t", "residual", source=self.table, line_width=1.4)
-        self.strip.title.text = "Off the plane: distance of the path from the map"
+        for line in self._lines.values():
+            line.glyph.line_join = "round"
+        colors = {"fill_color": "fill", "line_color": "line"}
+        marks = self.curves.scatter("x", "y", source=self.dots, size=9, line_width=1.8, **colors)
+        marks.level = "overlay"  # over the marker's line, and not cut at the frame
+        self.curves.ygrid[0].ticker = FixedTicker(ticks=[])
+        self._area = self.strip.varea("t", 0, "residual", source=self.table, fill_alpha=0.14)
+        self._top = self.strip.line("t", "residual", source=self.table, line_width=1.4)
+        self.strip.ygrid.visible = False
         for plot, span in zip((self.curves, self.strip), self._spans, strict=True):
             plot.add_layout(span)
-        self.curves.xaxis.visible = False
-        self.strip.xaxis.axis_label = "training step"
-        self.strip.ygrid.visible = False
+
+    def _write(self) -> None:
+        """Add the texts that are not ticks: titles, the curves' names, the unit of the steps."""
+        self._title = self._text(self.curves, x_offset=-38, y_offset=-8, text_baseline="bottom", size=13)
+        self._names = self._text(self.curves, x_offset=9, text_baseline="middle", style="bold")
+        self._off = self._text(self.strip, y_offset=3, text_baseline="top")
+        self._unit = self._text(self.strip, x_offset=24, y_offset=14, text_baseline="middle")
+
+    def _text(self, plot: figure, size: int = 12, style: str = "normal", **attributes: Any) -> GlyphRenderer:
+        """A layer of texts. They are glyphs, as Bokeh cuts labels at the frame."""
+        source = ColumnDataSource({name: [] for name in ("x", "y", "text", "text_color")})
+        font = {"text_font": {"value": FONT}, "text_font_size": f"{size}px", "text_font_style": style}
+        layer = plot.text("x", "y", "text", source=source, text_color="text_color", **font, **attributes)
+        layer.level = "overlay"
+        return layer
+
+    def move_args(self) -> dict[str, Any]:
+        """What the browser code ``MOVE`` needs beside ``source``, which has the position t."""
+        return {"table": self.table, "spans": self._spans, "dots": self.dots}
 
     def _link(self) -> None:
-        self.slider.jscallback(args={"table": self.table, "spans": self._spans, "dots": self.dots}, t=MOVE)
+        self.slider.jscallback(args=self.move_args(), t=MOVE)
+        fit = {"plots": [self.curves, self.strip], "names": [self._names, self._unit]}
+        self.slider.jscallback(args={**fit, "legend": self._legend, "wide": WIDE, "narrow": NARROW}, narrow=FIT)
 
     def show(
         self,
@@ -108,66 +156,166 @@ class ProfileView:
             on_map: (m,) values on the map at the path's projection, NaN outside it.
             residual: (m,) distances from the plane.
             steps: Training step of each checkpoint.
-            title: Of the value axis.
+            title: Of the value axis: what is measured and, after a comma, its unit.
             scale: ``"log"`` or ``"linear"``.
         """
-        change = np.log if scale == "log" else np.asarray
-        columns = {"train": change(train), "test": change(test), "on_map": change(on_map)}
-        self.table.data = {"t": t, **columns, "residual": residual}
+        columns = {"train": _drawn(train, scale), "test": _drawn(test, scale), "on_map": _drawn(on_map, scale)}
+        edge = np.where(np.isfinite(columns["on_map"]), columns["on_map"], columns["train"])
+        self._send({"t": np.asarray(t, float), **columns, "edge": edge, "residual": np.asarray(residual, float)})
         self._across.update(start=float(t[0]), end=float(t[-1]))
         finite = np.concatenate([c[np.isfinite(c)] for c in columns.values()])
-        low, high = float(finite.min()), float(finite.max())
+        low, high = (float(finite.min()), float(finite.max())) if finite.size else (0.0, 1.0)
         pad = 0.06 * (high - low or 1)
         self.curves.y_range.update(start=low - pad, end=high + pad)
-        top = float(residual.max()) or 1.0
-        self.strip.y_range.update(start=0, end=1.1 * top)
-        self.strip.yaxis[0].ticker = FixedTicker(ticks=[0, round(top, 1)])
-        self.curves.title.text = title
-        self._tick_values(low, high, scale)
+        self._tick_values(low - pad, high + pad, scale)
+        self._tick_residual(residual)
         self._tick_steps(steps)
+        self._place_texts(title, {name: c[np.isfinite(c)] for name, c in columns.items()})
         self.move(float(self.slider.t))
+
+    def _send(self, columns: dict[str, Array]) -> None:
+        """Send the columns that have changed."""
+        old = self.table.data
+        if len(old["t"]) != len(columns["t"]):
+            self.table.data = columns
+            return
+        changed = {name: c for name, c in columns.items() if not np.array_equal(old[name], c, equal_nan=True)}
+        if changed:
+            self.table.data.update(changed)
+
+    def _place_texts(self, title: str, finite: dict[str, Array]) -> None:
+        low, high = self.curves.y_range.start, self.curves.y_range.end
+        start, end, above = self._across.start, self._across.end, self.strip.y_range.end
+        here = [name for name in CURVES if finite[name].size]
+        places = _apart([float(finite[name][-1]) for name in here], APART * (high - low) / HEIGHT, low, high)
+        what = title.split(",")[0].lower()
+        self._texts = [
+            (self._title, [(start, high, title, "ink")]),
+            (self._off, [(start, above, "Off the plane: distance from the map", "ink2")]),
+            (self._unit, [(end, 0.0, "training step", "ink2")]),
+            (self._names, [(end, y, NAMES[n].format(what), CURVES[n]) for n, y in zip(here, places, strict=True)]),
+        ]
+        self._paint_texts()
+
+    def _paint_texts(self) -> None:
+        for layer, rows in self._texts:
+            x, y, text, keys = (list(column) for column in zip(*rows, strict=True)) if rows else ([], [], [], [])
+            colors = [self._palette[key] for key in keys]
+            data = {"x": x, "y": y, "text": text, "text_color": colors}
+            if data != layer.data_source.data:
+                layer.data_source.data = data
 
     def move(self, t: float) -> None:
         """Put the marker at t from the server's side."""
-        data = self.table.data
-        if len(data["t"]) > 1:
-            for span in self._spans:
-                span.location = t
-            self.dots.data = {"x": [t] * 3, "y": [float(np.interp(t, data["t"], data[name])) for name in CURVES]}
+        data, last = self.table.data, len(self.table.data["t"]) - 1
+        if last < 0:
+            return
+        place = min(max(QUARTERS * t, 0.0), float(last))
+        k, part = int(place), place - int(place)
+        low, high = ([float(data[name][j]) for name in DOTS] for j in (k, min(k + 1, last)))
+        values = [a if part == 0 else (1 - part) * a + part * b for a, b in zip(low, high, strict=True)]
+        for span in self._spans:
+            span.location = place / QUARTERS
+        self.dots.data = {**self.dots.data, **self._colors(), "x": [place / QUARTERS] * 3, "y": values}
 
     def _tick_values(self, low: float, high: float, scale: str) -> None:
-        if scale == "log":
-            decades = range(int(np.floor(low / np.log(10))), int(np.ceil(high / np.log(10))) + 1)
-            values = [m * 10.0**e for e in decades for m in (1, 2, 5) if low <= np.log(m * 10.0**e) <= high]
-            ticks = [float(np.log(v)) for v in values]
-        else:
-            unit = 10.0 ** np.floor(np.log10((high - low) / 4 or 1))
-            size = next(u * unit for u in (1, 2, 5, 10) if (high - low) / (u * unit) <= 6)
-            values = ticks = [float(size * k) for k in range(int(np.ceil(low / size)), int(np.floor(high / size)) + 1)]
+        values, minor, grid = _log_ticks(low, high) if scale == "log" else _linear_ticks(low, high)
+        change = np.log if scale == "log" else np.asarray
+        ticks = [float(v) for v in change(values)]
         axis = self.curves.yaxis[0]
-        axis.ticker = FixedTicker(ticks=ticks)
-        axis.major_label_overrides = {t: f"{v:g}" for t, v in zip(ticks, values, strict=True)}
-        self.curves.ygrid[0].ticker = FixedTicker(ticks=ticks)
+        axis.ticker.update(ticks=ticks, minor_ticks=[float(v) for v in change(minor)])
+        axis.major_label_overrides = {t: _number(v) for t, v in zip(ticks, values, strict=True)}
+        self.curves.ygrid[0].ticker.ticks = [float(v) for v in change(grid)]
+
+    def _tick_residual(self, residual: Array) -> None:
+        top = float(np.nanmax(residual, initial=0.0))
+        ticks = [0.0]
+        if top > 0:
+            unit = 10.0 ** (np.floor(np.log10(top)) - 1)
+            ticks.append(float(f"{unit * np.ceil(top / unit - 1e-9):.6g}"))
+        self.strip.y_range.update(start=0, end=HEADROOM * (ticks[-1] or 1.0))
+        axis = self.strip.yaxis[0]
+        axis.ticker.ticks = ticks
+        axis.major_label_overrides = {t: _number(t) for t in ticks}
 
     def _tick_steps(self, steps: list[int]) -> None:
         last = len(steps) - 1
-        shown = sorted({0, last, *(round(last * share / 6) for share in range(1, 6))})
+        labels = [f"{step:,}" for step in steps]
+        parts = max(1, min(6, last, 280 // (8 * max(map(len, labels)) + 12)))  # they fit a phone's plot
+        shown = sorted({round(last * k / parts) for k in range(parts + 1)})
+        stride = -(-len(steps) // 100)
         axis = self.strip.xaxis[0]
-        axis.ticker = FixedTicker(ticks=shown, minor_ticks=[k for k in range(last) if k not in shown])
-        axis.major_label_overrides = {k: f"{steps[k]:,}" for k in shown}
+        axis.ticker.update(ticks=shown, minor_ticks=[k for k in range(0, last, stride) if k not in shown])
+        axis.major_label_overrides = {k: labels[k] for k in shown}
 
     def paint(self, dark: bool) -> None:
         """Repaint for a dark or a light page."""
-        colors = DARK if dark else LIGHT
-        apply_theme(self.curves, dark)
-        apply_theme(self.strip, dark)
-        for name, key in (("on_map", "line3"), ("test", "line2"), ("train", "ink")):
+        self._palette = colors = DARK if dark else LIGHT
+        for plot in (self.curves, self.strip):
+            apply_theme(plot, dark)
+            plot.outline_line_color = None
+        for name, key in CURVES.items():
             self._lines[name].glyph.line_color = colors[key]
         for area in (self._gap, self._area):
             area.glyph.fill_color = colors["ink"]
-        self._edge.glyph.line_color = colors["line3"]
-        self._marks.glyph.update(fill_color=colors["here"], line_color=colors["card"])
+        self._top.glyph.line_color = colors["line3"]
+        self._paint_texts()
+        self.strip.yaxis.axis_line_color = None
         for span in self._spans:
             span.line_color = colors["here"]
-        for plot in (self.curves, self.strip):
-            plot.outline_line_color = None
+        self.dots.data = {**self.dots.data, **self._colors()}
+
+    def _colors(self) -> dict[str, list[str]]:
+        """Colors of the dots in the order of ``DOTS``: the map's is hollow."""
+        here, card = self._palette["here"], self._palette["card"]
+        count = len(self.table.data["t"]) and 3
+        return {"fill": [here, here, card][:count], "line": [card, card, here][:count]}
+
+
+def _drawn(values: Array, scale: str) -> Array:
+    """The values as drawn on a linear axis; NaN where a logarithm has none."""
+    values = np.asarray(values, float)
+    return np.log(np.where(values > 0, values, np.nan)) if scale == "log" else values
+
+
+def _apart(places: list[float], gap: float, low: float, high: float) -> list[float]:
+    """Places moved so that neighbors are at least a gap apart and all lie between low and high."""
+    order = np.argsort(places, kind="stable")
+    out = np.asarray(places, float)[order]
+    for k in range(1, len(out)):
+        out[k] = max(out[k], out[k - 1] + gap)
+    out -= max(0.0, out[-1] - high) if len(out) else 0.0
+    for k in range(len(out) - 2, -1, -1):
+        out[k] = min(out[k], out[k + 1] - gap)
+    out += max(0.0, low - out[0]) if len(out) else 0.0
+    return [float(out[k]) for k in np.argsort(order)]
+
+
+def _log_ticks(low: float, high: float) -> tuple[list[float], list[float], list[float]]:
+    """Labeled values, the others that get a tick, and those with a grid line, for limits of the logarithm."""
+    powers = range(int(np.floor(low / np.log(10))), int(np.ceil(high / np.log(10))) + 1)
+    every = [(m, float(f"{m}e{e}")) for e in powers for m in range(1, 10) if low <= np.log(m) + e * np.log(10) <= high]
+    tens = [v for m, v in every if m == 1]
+    labeled = [v for m, v in every if m in (1, 2, 5)] if high - low < 3.4 * np.log(10) else tens
+    if len(labeled) < 2:
+        values = _linear_ticks(float(np.exp(low)), float(np.exp(high)))[0]
+        return values, [], tens or values
+    return labeled, [v for _, v in every if v not in labeled], tens
+
+
+def _linear_ticks(low: float, high: float) -> tuple[list[float], list[float], list[float]]:
+    span = high - low
+    unit = 10.0 ** np.floor(np.log10(span / 5))
+    size = next(u * unit for u in (1, 2, 5, 10) if span / (u * unit) <= 6)
+    values = [float(f"{size * k:.12g}") for k in range(int(np.ceil(low / size)), int(np.floor(high / size)) + 1)]
+    return values, [], values
+
+
+def _number(value: float) -> str:
+    """A tick's text: plain from 0.001 to 99,999, with a power of ten elsewhere."""
+    if value == 0 or 1e-3 <= abs(value) < 1e5:
+        return f"{value:,.6g}" if abs(value) >= 1e4 else f"{value:.6g}".replace("-", "\u2212")
+    digits, power = f"{value:.3e}".split("e")
+    digits = digits.rstrip("0").rstrip(".").replace("-", "\u2212")
+    raised = str(int(power)).translate(SUPERSCRIPT)
+    return f"10{raised}" if digits == "1" else f"{digits} \u00d7 10{raised}"

@@ -1,21 +1,27 @@
 // The slider along the training path. Its thumb's center travels from the plot's left frame to its right one.
 const STYLE = `
-.path { position: relative; height: 52px; font: 400 var(--fs-caption, 12px)/1.2 var(--font, sans-serif); }
-.path input { position: absolute; top: 2px; height: 28px; margin: 0; appearance: none; background: none; cursor: pointer; }
-.path input::-webkit-slider-runnable-track { height: 4px; border-radius: 2px;
-  background: linear-gradient(var(--here, #c9156b), var(--here, #c9156b)) 0 / var(--done, 50%) 100% no-repeat,
-    var(--edge, #828b95); }
-.path input::-webkit-slider-thumb { appearance: none; width: 20px; height: 20px; margin-top: -8px; border-radius: 50%;
-  background: var(--here, #c9156b); border: 3px solid var(--card, #fff); box-shadow: 0 0 0 1.5px var(--here, #c9156b); }
-.path input::-moz-range-track { height: 4px; border-radius: 2px; background: var(--edge, #828b95); }
-.path input::-moz-range-progress { height: 4px; background: var(--here, #c9156b); }
-.path input::-moz-range-thumb { width: 14px; height: 14px; border: 3px solid var(--card, #fff); border-radius: 50%;
-  background: var(--here, #c9156b); }
-.path input:focus-visible { outline: 2px solid var(--ink, #14181d); outline-offset: 2px; border-radius: 6px; }
-.path span { position: absolute; top: 32px; color: var(--ink-2, #48515b); white-space: nowrap; }
-.path .now { transform: translateX(-50%); color: var(--here, #c9156b); font-weight: 600; font-size: 13px; }
+.path { position: relative; height: 52px; font: 400 var(--fs-caption, 12px)/1.2 var(--font, sans-serif);
+  font-variant-numeric: tabular-nums;
+  --rail: linear-gradient(var(--here, #c9156b), var(--here, #c9156b)) 10px 0 / var(--done, 50%) 100% no-repeat,
+    linear-gradient(var(--edge, #828b95), var(--edge, #828b95)) 10px 0 / calc(100% - 20px) 100% no-repeat; }
+.path input { position: absolute; top: 2px; height: 28px; margin: 0; appearance: none; background: none;
+  cursor: pointer; outline: none; }
+.path input::-webkit-slider-runnable-track { height: 4px; background: var(--rail); }
+.path input::-webkit-slider-thumb { appearance: none; box-sizing: border-box; width: 20px; height: 20px;
+  margin-top: -8px; border: 3px solid var(--card, #fff); border-radius: 50%; background: var(--here, #c9156b);
+  box-shadow: 0 0 0 1.5px var(--here, #c9156b), 0 1px 3px rgb(0 0 0 / .3); }
+.path input::-moz-range-track { height: 4px; background: var(--rail); }
+.path input::-moz-range-thumb { box-sizing: border-box; width: 20px; height: 20px; border: 3px solid var(--card, #fff);
+  border-radius: 50%; background: var(--here, #c9156b); box-shadow: 0 0 0 1.5px var(--here, #c9156b); }
+.path input:focus-visible::-webkit-slider-thumb {
+  box-shadow: 0 0 0 1.5px var(--here, #c9156b), 0 0 0 3.5px var(--card, #fff), 0 0 0 6px var(--ink, #14181d); }
+.path input:focus-visible::-moz-range-thumb {
+  box-shadow: 0 0 0 1.5px var(--here, #c9156b), 0 0 0 3.5px var(--card, #fff), 0 0 0 6px var(--ink, #14181d); }
+.path span { position: absolute; top: 33px; color: var(--ink-2, #48515b); white-space: nowrap; }
+.path .now { transform: translateX(-50%); color: var(--here, #c9156b); font-weight: 600;
+  font-size: var(--fs-small, 13px); }
 `;
-const THUMB = 20;
+const THUMB = 20, NARROW = 560, PAGE = 5;
 
 export function render({ model, el }) {
   const box = document.createElement('div');
@@ -25,46 +31,54 @@ export function render({ model, el }) {
     <span class="now"></span>`;
   el.appendChild(box);
   const [input, start, end, now] = ['input', '.start', '.end', '.now'].map((s) => box.querySelector(s));
+  const last = () => Math.max(1, model.count - 1);
 
   const step = (t) => {
     const k = Math.max(0, Math.min(model.steps.length - 2, Math.floor(t)));
     return Math.round(model.steps[k] + (model.steps[k + 1] - model.steps[k]) * (t - k));
   };
   function place() {
-    const width = box.clientWidth - model.left - model.right, last = model.count - 1, share = model.t / last;
+    const width = box.clientWidth - model.left - model.right;
     if (width <= 0 || model.steps.length < 2) return;
-    input.max = last;
+    input.max = last();
     input.value = model.t;
     input.style.left = `${model.left - THUMB / 2}px`;
     input.style.width = `${width + THUMB}px`;
-    input.style.setProperty('--done', `${(100 * (share * width + THUMB / 2)) / (width + THUMB)}%`);
-    input.setAttribute('aria-valuetext', `step ${step(model.t)}, checkpoint ${Math.floor(model.t) + 1} of ${model.count}`);
-    start.textContent = model.label_start;
-    end.textContent = model.label_end;
-    now.textContent = `step ${step(model.t)}`;
+    write(width, width * Math.max(0, Math.min(1, model.t / last())));
+  }
+  function write(width, x) {
+    const said = `step ${step(model.t).toLocaleString('en-US')}`;
+    box.style.setProperty('--done', `${x}px`);
+    input.setAttribute('aria-valuetext', `${said}, checkpoint ${Math.floor(model.t) + 1} of ${model.count}`);
+    [start.textContent, end.textContent, now.textContent] = [model.label_start, model.label_end, said];
+    const half = now.offsetWidth / 2, center = Math.max(half, Math.min(width - half, x));
     start.style.left = `${model.left}px`;
     end.style.left = `${model.left + width - end.offsetWidth}px`;
-    const half = now.offsetWidth / 2, x = model.left + Math.max(half, Math.min(width - half, share * width));
-    now.style.left = `${x}px`;
-    start.style.visibility = x - half < model.left + start.offsetWidth + 6 ? 'hidden' : '';
-    end.style.visibility = x + half > model.left + width - end.offsetWidth - 6 ? 'hidden' : '';
+    now.style.left = `${model.left + center}px`;
+    start.style.visibility = center - half < start.offsetWidth + 6 ? 'hidden' : '';
+    end.style.visibility = center + half > width - end.offsetWidth - 6 ? 'hidden' : '';
+  }
+  function fit() {
+    const narrow = box.clientWidth < NARROW;
+    if (box.clientWidth > 0 && narrow !== model.narrow) model.narrow = narrow;
+    place();
   }
   const move = (t) => { model.t = Math.max(0, Math.min(model.count - 1, t)); place(); };
+  const next = (t) => Math.floor(t) + 1, previous = (t) => Math.ceil(t) - 1;
   const KEYS = {
-    ArrowRight: (t) => Math.floor(t) + 1, ArrowUp: (t) => Math.floor(t) + 1,
-    ArrowLeft: (t) => Math.ceil(t) - 1, ArrowDown: (t) => Math.ceil(t) - 1,
-    PageUp: (t) => Math.floor(t) + 5, PageDown: (t) => Math.ceil(t) - 5,
+    ArrowRight: next, ArrowUp: next, ArrowLeft: previous, ArrowDown: previous,
+    PageUp: (t) => Math.floor(t) + PAGE, PageDown: (t) => Math.ceil(t) - PAGE,
     Home: () => 0, End: () => model.count - 1,
   };
   input.addEventListener('input', () => move(Number(input.value)));
   input.addEventListener('keydown', (event) => {
-    if (!KEYS[event.key]) return;
+    if (!KEYS[event.key] || event.altKey || event.ctrlKey || event.metaKey) return;
     event.preventDefault();
     move(KEYS[event.key](model.t));
   });
-  for (const name of ['t', 'count', 'steps', 'left', 'right']) model.on(name, place);
-  const observer = new ResizeObserver(place);
+  for (const name of ['t', 'count', 'steps', 'left', 'right', 'label_start', 'label_end']) model.on(name, place);
+  const observer = new ResizeObserver(fit);
   observer.observe(box);
   model.on('remove', () => observer.disconnect());
-  place();
+  fit();
 }
