@@ -7,6 +7,8 @@ from typing import Any
 import panel as pn
 import panel_material_ui as pmui
 
+from explorer.jobs import Runner
+from explorer.sources import Source
 from explorer.state import METRICS, NORMALIZATIONS, NUMBERS, RESOLUTIONS, SUBSPACES, State
 
 HELP = {
@@ -15,6 +17,16 @@ HELP = {
     "trajectory": "The plane that holds most of the training path.",
     "random": "Two random directions through the trained network.",
 }
+SCALED = "Scales random directions to the weights, so that networks can be compared."
+UNSCALED = "For random directions only: here the axes are distances in parameter space."
+ADVANCED = (
+    "Seed of the random directions. Extent 1 is the usual view. Tolerance: wanted largest error, in percent of the "
+    "range; 0 computes every node."
+)
+FOOT_CSS = """
+:host { position: sticky; bottom: 0; z-index: 1; background: var(--card); border-top: 1px solid var(--hair);
+  margin-top: auto; }
+"""
 
 
 def _swapped(labels: dict[str, str]) -> dict[str, str]:
@@ -37,84 +49,69 @@ def _number(state: State, name: str, label: str) -> pmui.TextInput:
     return field
 
 
-def drawer(state: State, description: str) -> list[Any]:
+def toggle(parameter: Any, label: str) -> pmui.Toggle:
+    """A button in a card's head that stays pressed."""
+    return pmui.Toggle.from_param(
+        parameter, label=label, description="", size="small", variant="outlined", margin=0, height=28
+    )
+
+
+def action(label: str, on_click: Any) -> pmui.Button:
+    """A button in a card's head."""
+    return pmui.Button(label=label, size="small", variant="outlined", margin=0, height=28, on_click=on_click)
+
+
+def choice(parameter: Any, label: str = "", **options: Any) -> pmui.RadioButtonGroup:
+    """A choice among few, all in sight."""
+    style = {"size": "small", "variant": "outlined", "description": ""}
+    return pmui.RadioButtonGroup.from_param(parameter, label=label, **{**style, **options})
+
+
+def _select(parameter: Any, label: str, names: dict[str, str], **options: Any) -> pmui.Select:
+    style = {"size": "small", "sizing_mode": "stretch_width", "description": ""}
+    return pmui.Select.from_param(parameter, label=label, options=_swapped(names), **style, **options)
+
+
+def drawer(state: State, runner: Runner, source: Source) -> pmui.Column:
     """The widgets of the drawer, from top to bottom."""
-    common = {"size": "small", "sizing_mode": "stretch_width"}
+    wide = {"sizing_mode": "stretch_width"}
     random = state.param.subspace.rx() == "random"
-    metric = pmui.Select.from_param(state.param.metric, label="Metric", options=_swapped(METRICS), **common)
-    subspace = pmui.Select.from_param(state.param.subspace, label="Subspace", options=_swapped(SUBSPACES), **common)
-    normalization = pmui.Select.from_param(
-        state.param.normalization,
-        label="Normalization",
-        options=_swapped(NORMALIZATIONS),
-        disabled=random.rx.not_(),
-        **common,
-    )
-    scale = pmui.RadioButtonGroup.from_param(
-        state.param.scale,
-        label="Color scale",
-        options={"Log": "log", "Linear": "linear"},
-        variant="outlined",
-        disabled=state.param.metric.rx() == "accuracy",
-        **common,
-    )
-    resolution = pmui.RadioButtonGroup.from_param(
-        state.param.resolution, label="Resolution", options=RESOLUTIONS, variant="outlined", **common
-    )
-    numbers = [_number(state, name, NUMBERS[name][0] + (", %" if name == "tolerance" else "")) for name in NUMBERS]
-    return [
-        _heading("Model"),
-        _help(description),
+    loss = state.param.metric.rx() == "loss"
+    numbers = [_number(state, name, label + "," * bool(unit) + unit) for name, (label, unit, _) in NUMBERS.items()]
+    scales = {"Log": "log", "Linear": "linear"}
+    parts = [
+        _heading("Model and data"),
+        _help(source.summary),
         _heading("What to measure"),
-        metric,
+        _select(state.param.metric, "Metric", METRICS),
         _help(state.param.metric.rx().rx.pipe(HELP.get)),
-        scale,
-        _help("Log shows the floor of the valley; accuracy is always linear."),
+        choice(state.param.scale, options=scales, disabled=loss.rx.not_(), **wide),
+        _help(loss.rx.where("Color scale: log shows the floor of the valley.", "Accuracy is always linear.")),
         _heading("Where to look"),
-        subspace,
+        _select(state.param.subspace, "Subspace", SUBSPACES),
         _help(state.param.subspace.rx().rx.pipe(HELP.get)),
-        normalization,
-        _help(
-            random.rx.where(
-                "Scales random directions to the weights, so that networks can be compared.",
-                "For random directions only: here the axes are distances in parameter space.",
-            )
-        ),
+        _select(state.param.normalization, "Normalization", NORMALIZATIONS, disabled=random.rx.not_()),
+        _help(random.rx.where(SCALED, UNSCALED)),
         _heading("Resolution"),
-        resolution,
+        choice(state.param.resolution, options=RESOLUTIONS, **wide),
         _help(state.param.resolution.doc),
         pmui.Accordion(
-            (
-                "Advanced",
-                pmui.Column(
-                    pmui.Row(*numbers),
-                    _help(
-                        "Seed of the random directions. Extent 1 is the usual "
-                        "view. Tolerance: wanted largest error, in percent of the range; 0 computes every node."
-                    ),
-                ),
-            ),
-            sizing_mode="stretch_width",
-            margin=(10, 0),
+            ("Advanced: seed, extent, tolerance", pmui.Column(pmui.Row(*numbers), _help(ADVANCED))),
+            disable_gutters=True,
+            margin=(10, 0, 0, 0),
+            **wide,
         ),
     ]
+    foot = pn.Column(_run_button(state, runner), stylesheets=[FOOT_CSS], margin=0, **wide)
+    return pmui.Column(*parts, foot, margin=0, **wide)
 
 
-def run_button(state: State, run: Any, cancel: Any) -> pn.viewable.Viewable:
+def _run_button(state: State, runner: Runner) -> pmui.Column:
     """Run again, or Cancel while a run is under way."""
     running = state.param.phase.rx() == "running"
-    again = pmui.Button(
-        label="Run again",
-        variant="contained",
-        visible=running.rx.not_(),
-        sizing_mode="stretch_width",
-        on_click=lambda e: run(),
-    )
-    stop = pmui.Button(
-        label="Cancel",
-        variant="outlined",
-        visible=running,
-        sizing_mode="stretch_width",
-        on_click=lambda e: cancel(),
-    )
-    return pmui.Column(again, stop, sizing_mode="stretch_width")
+    wide = {"sizing_mode": "stretch_width"}
+    run = pmui.Button(label="Run again", variant="contained", visible=running.rx.not_(), **wide)
+    run.on_click(lambda event: runner.start())
+    cancel = pmui.Button(label="Cancel", variant="outlined", visible=running, **wide)
+    cancel.on_click(lambda event: runner.cancel())
+    return pmui.Column(run, cancel, margin=0, **wide)

@@ -8,6 +8,7 @@ import threading
 import time
 from collections.abc import Callable
 from dataclasses import dataclass, replace
+from functools import cached_property
 from typing import Any, final
 
 import numpy as np
@@ -34,8 +35,7 @@ class Result:
         request: The choices it answers.
         plane: Where it was evaluated.
         landscape: Whole at any time.
-        path: (m, 2) coordinates of the training path on the plane.
-        residual: (m,) distances of the path from the plane.
+        projections: Of m points of the training path onto the plane.
         profile: Exact values along the path by metric name; None until they are known.
         progress: Of the refinement.
     """
@@ -43,10 +43,35 @@ class Result:
     request: Request
     plane: le.Plane
     landscape: xr.Dataset
-    path: np.ndarray
-    residual: np.ndarray
+    projections: list[le.Projection]
     profile: dict[str, np.ndarray] | None
     progress: le.Progress
+
+    @property
+    def source(self) -> sources.Source:
+        """The model, data and checkpoints that it is about."""
+        return sources.load(self.request.model)
+
+    @cached_property
+    def path(self) -> np.ndarray:
+        """Coordinates of the training path on the plane, of shape (m, 2)."""
+        return np.array([p.coordinates for p in self.projections])
+
+    @cached_property
+    def residual(self) -> np.ndarray:
+        """Distances of the path from the plane, of shape (m,)."""
+        return np.array([p.residual for p in self.projections])
+
+    @cached_property
+    def relative(self) -> np.ndarray:
+        """The residual as a share of the distance to the final network, of shape (m,); NaN there."""
+        return np.array([p.relative for p in self.projections])
+
+    @cached_property
+    def held(self) -> float:
+        """Share of the path's squared movement that lies in the plane."""
+        distance = np.array([p.distance for p in self.projections])
+        return float(1 - (self.residual**2).sum() / (distance**2).sum())
 
 
 class _Canceled(Exception):
@@ -82,8 +107,6 @@ class _Job:
         plane = source.plane(request)
         self._check(self.progress)
         projections = [plane.project(source.sample.trajectory.at(t)) for t in source.positions]
-        path = np.array([p.coordinates for p in projections])
-        residual = np.array([p.residual for p in projections])
         profile = None
         for landscape in le.refine(
             source.on_map,
@@ -96,7 +119,7 @@ class _Job:
             interval=PICTURE,
             progress=self._check,
         ):
-            result = Result(request, plane, landscape, path, residual, profile, self.progress)
+            result = Result(request, plane, landscape, projections, profile, self.progress)
             yield result
             if profile is None:
                 profile = sources.profile(request.model)

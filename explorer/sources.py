@@ -41,6 +41,16 @@ class Source:
         return le.Plane.random(model, request.normalization, seed=request.seed, extent=request.extent)
 
     @property
+    def summary(self) -> str:
+        """The model, its checkpoints and its data in one line."""
+        count = sum(p.numel() for p in self.sample.model.parameters())
+        examples = len(self.sample.train[0])
+        return (
+            f"{self.sample.title}. {count:,} parameters, {len(self.sample.trajectory)} checkpoints, "
+            f"{examples:,} training examples."
+        )
+
+    @property
     def positions(self) -> np.ndarray:
         """The checkpoint coordinates of the profile."""
         checkpoints = len(self.sample.trajectory)

@@ -62,6 +62,7 @@ class State(param.Parameterized):
         doc="Wanted largest error, in percent of the range; 0 computes every node.",
     )
     t = param.Number(default=0.0, bounds=(0, None), doc="Checkpoint coordinate of the marker.")
+    on_phone = param.Selector(default="Map", objects=["Map", "Surface"], doc="Which of the two a phone shows.")
     show_nodes = param.Boolean(default=False, doc="Show which nodes were computed.")
     dark = param.Boolean(default=False, doc="Dark page.")
 
@@ -87,7 +88,7 @@ class State(param.Parameterized):
 
     def choose_number(self, name: str, text: str) -> None:
         """Set a number from what a person typed; what cannot be used becomes ``message`` and changes nothing."""
-        label, expected = NUMBERS[name]
+        label, _, expected = NUMBERS[name]
         try:
             value: Any = int(text) if name == "seed" else float(text.replace("%", "").replace(",", "."))
             setattr(self, name, value)
@@ -97,7 +98,7 @@ class State(param.Parameterized):
 
 
 NUMBERS = {
-    "seed": ("Seed", "a whole number, 0 or more"),
-    "extent": ("Extent", "a number above 0, at most 100"),
-    "tolerance": ("Tolerance", "a percentage from 0 to below 100"),
+    "seed": ("Seed", "", "a whole number, 0 or more"),
+    "extent": ("Extent", "", "a number above 0, at most 100"),
+    "tolerance": ("Tolerance", " %", "a percentage from 0 to below 100"),
 }

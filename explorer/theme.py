@@ -114,6 +114,7 @@ def _surfaces(colors: dict[str, str]) -> dict[str, Any]:
         "backgroundImage": "none",
         "borderRight": f"1px solid {colors['hair']}",
     }
+    unmeasured = {"visibility": "var(--drawer)"}  # until the header has told the page that it is narrow
     card = {"border": f"1px solid {colors['hair']}", "borderRadius": 10, "boxShadow": "none"}
     return {
         "MuiCssBaseline": {"styleOverrides": {"body": {"fontVariantNumeric": "tabular-nums"}}},
@@ -121,7 +122,13 @@ def _surfaces(colors: dict[str, str]) -> dict[str, Any]:
             "defaultProps": {"elevation": 0, "color": "inherit"},
             "styleOverrides": {"root": bar},
         },
-        "MuiDrawer": {"styleOverrides": {"paper": drawer}},
+        "MuiDrawer": {"styleOverrides": {"paper": drawer, "root": {"@media (max-width: 1100px)": unmeasured}}},
+        "MuiToolbar": {"styleOverrides": {"root": {"minHeight": "56px !important", "padding": "0 16px !important"}}},
+        "MuiAccordion": {
+            "styleOverrides": {"root": {"border": 0, "boxShadow": "none !important", "&::before": {"display": "none"}}}
+        },
+        "MuiAccordionSummary": {"styleOverrides": {"root": {"padding": "0 10px", "fontSize": "0.8125rem"}}},
+        "MuiAccordionDetails": {"styleOverrides": {"root": {"padding": "0 0 8px"}}},
         "MuiPaper": {
             "defaultProps": {"elevation": 0},
             "styleOverrides": {"root": {"backgroundImage": "none"}},
@@ -191,6 +198,7 @@ def _notices(colors: dict[str, str]) -> dict[str, Any]:
 
 def _material(colors: dict[str, str], mode: str) -> dict[str, Any]:
     return {
+        "breakpoints": {"values": {"xs": 0, "sm": 1101, "md": 1200, "lg": 1400, "xl": 1800}},  # sm: drawer beside
         "palette": _palette(colors, mode),
         "shape": {"borderRadius": 6},
         "typography": _typography(),
@@ -252,7 +260,6 @@ def _axis(colors: dict[str, str]) -> dict[str, Any]:
         "major_label_text_font_size": "12px",
         **_text("axis_label_text_", 13),
         "axis_label_text_color": colors["ink"],
-        "axis_label_standoff": 8,
     }
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import abc
+import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, NamedTuple, final
@@ -78,10 +79,17 @@ class Projection(NamedTuple):
     Attributes:
         coordinates: Of the nearest point of the subspace.
         residual: Distance from that point, in units of parameter space.
+        distance: Distance from the subspace's origin, in units of parameter space.
     """
 
     coordinates: tuple[float, ...]
     residual: float
+    distance: float
+
+    @property
+    def relative(self) -> float:
+        """The residual as a share of the distance; NaN at the origin."""
+        return self.residual / self.distance if self.distance else math.nan
 
 
 @dataclass(frozen=True, eq=False)
@@ -119,7 +127,7 @@ class AffineSubspace(Subspace):
         gram = np.array([[inner(a, b) for b in self.directions] for a in self.directions])
         c = np.linalg.solve(gram, np.array([inner(d, offset) for d in self.directions]))
         residual = norm(combine(offset, self.directions, [-float(x) for x in c]))
-        return Projection(tuple(float(x) for x in c), residual)
+        return Projection(tuple(float(x) for x in c), residual, norm(offset))
 
 
 @final

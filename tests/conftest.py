@@ -14,9 +14,6 @@ ARGUMENTS = (
 ).split()
 LOCAL = ("http://127.0.0.1", "ws://127.0.0.1", "data:", "blob:")
 
-# A known fault of the map: BokehJS paints once with the old polygons when a new plane changes their number.
-KNOWN = "Cannot read properties of undefined (reading 'length')"
-
 
 @pytest.fixture(scope="session")
 def browser():
@@ -91,4 +88,4 @@ def open_page(browser):
     for context in contexts:
         context.close()
     assert foreign == []
-    assert [error for error in errors if KNOWN not in error] == []
+    assert errors == []

@@ -7,7 +7,8 @@ import pytest
 
 from explorer.theme import DARK, FATHOM
 from explorer.views.contours import MapView
-from explorer.views.picture import Picture, format_error, format_number
+from explorer.views.numbers import format_error, format_number
+from explorer.views.picture import Picture
 
 
 def tilted(**changes: object) -> Picture:
@@ -192,8 +193,8 @@ def test_marker_survives_an_update() -> None:
 def test_bar_spans_the_range_and_labels_majors() -> None:
     view = MapView()
     view.show(tilted())
-    assert (view.bar.y_range.start, view.bar.y_range.end) == (0, 10)
-    assert view.bar.yaxis[0].major_label_overrides == {2: "2", 4: "4", 6: "6", 8: "8"}
+    assert (view.bar.figure.y_range.start, view.bar.figure.y_range.end) == (0, 10)
+    assert view.bar.figure.yaxis[0].major_label_overrides == {2: "2", 4: "4", 6: "6", 8: "8"}
 
 
 def test_paint_changes_the_theme_in_place() -> None:

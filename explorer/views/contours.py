@@ -13,7 +13,6 @@ from bokeh.models import (
     ColumnDataSource,
     CustomJS,
     CustomJSHover,
-    FixedTicker,
     HoverTool,
     PanTool,
     Range1d,
@@ -23,16 +22,19 @@ from bokeh.models import (
 from bokeh.plotting import figure
 
 from explorer.theme import DARK, FONT, LIGHT, MAP_HERE, MAP_INK, MAP_LIGHT, apply_theme
-from explorer.views.picture import Array, Picture, format_number
+from explorer.views import colorbar
+from explorer.views.labels import HEIGHT, contour_labels, luminance, pixels
+from explorer.views.picture import Array, Picture
 
-TOP, BOTTOM, LEFT, RIGHT = 30, 46, 46, 8  # px around the frame; the bar has the same top and bottom
-BAR_WIDTH = 64
+TOP, BOTTOM, LEFT, RIGHT = 28, 42, 60, 24  # px around the frame; the bar has the same top and bottom
+NARROW_LEFT, NARROW_RIGHT = 36, 8  # px on a phone
 CARD_ASPECT = 1.3  # of the frame of a trajectory plane; square planes get the same height
-NOMINAL_WIDTH, NOMINAL_HEIGHT = 360, 277  # px of a frame, for what is laid out before it is drawn
 
 # Width / CARD_ASPECT is the frame's height whatever the plane, so that cards side by side are equally high.
 _FIT = """
 const aspect = plane.data.aspect[0]
+const slim = figure.outer_width < 330
+const [left, right] = slim ? [narrow_left, narrow_right] : [wide_left, wide_right]
 const room = figure.outer_width - left - right
 if (!(room > 40)) return
 let height = room / card_aspect
@@ -93,30 +95,27 @@ class MapView:
 
     Attributes:
         figure: The map.
-        bar: The color bar, a figure of its own because it carries a pointer.
+        bar: The color bar.
         marker: Where the marker is, columns ``x`` and ``y``; a ``CustomJS`` may set ``marker.data``.
-        pointer: Where the bar's pointer is, columns ``x`` and ``y``; ``y`` in the units of ``Picture.z``.
         view: Both, as a Panel row.
     """
 
     def __init__(self, dark: bool = False) -> None:
         self.marker = _source("x", "y")
-        self.pointer = _source("x", "y")
         self._plane = ColumnDataSource({"aspect": [CARD_ASPECT]})
         self._scale = ColumnDataSource({"log": [True]})
         self._bounds: tuple[tuple[float, float], tuple[float, float]] | None = None
         self.figure = _map_figure()
-        self.bar = _bar_figure()
+        self.bar = colorbar.ColorBar(TOP, HEIGHT, BOTTOM)
         self._draw_surface()
         self._draw_path()
         self._draw_marker()
-        self._draw_bar()
         self._add_hover()
         self._fit_in_browser()
         self.paint(dark)
         self.view = pn.Row(
             pn.pane.Bokeh(self.figure, sizing_mode="stretch_width", margin=0),
-            pn.pane.Bokeh(self.bar, width=BAR_WIDTH, margin=0),
+            pn.pane.Bokeh(self.bar.figure, width=colorbar.WIDTH, margin=0),
             sizing_mode="stretch_width",
             margin=0,
         )
@@ -132,14 +131,15 @@ class MapView:
         lines = picture.lines()
         self._solid.data = _line_columns(picture, [line for line in lines if not line.dashed])
         self._dashed.data = _line_columns(picture, [line for line in lines if line.dashed])
-        self._labels.data = _label_columns(picture)
+        labels = contour_labels(picture)
+        self._labels.data = {name: [getattr(label, name) for label in labels] for name in self._labels.column_names}
         self._nodes.data = _node_columns(picture)
         self._image.data = _image_columns(picture)
         self._scale.data = {"log": [picture.scale == "log"]}
         x, y, _ = picture.lowest()
         self._lowest.data = {"x": [x], "y": [y]} if math.isfinite(x) else {"x": [], "y": []}
         self._show_path(picture)
-        self._show_bar(picture)
+        self.bar.show(picture)
 
     def show_nodes(self, visible: bool) -> None:
         """Show or hide the nodes that were computed."""
@@ -149,15 +149,11 @@ class MapView:
     def paint(self, dark: bool) -> None:
         """Set the colors of the light or the dark theme."""
         apply_theme(self.figure, dark)
-        apply_theme(self.bar, dark)
+        self.bar.paint(dark)
         colors = DARK if dark else LIGHT
-        self.bar.outline_line_color = None
         for axis in self.figure.axis:
             axis.update(axis_line_color=None, minor_tick_line_color=None)  # the frame is there
-        self.bar.yaxis[0].update(axis_line_color=None, major_tick_line_color=None)
         self._hatch.glyph.update(hatch_color=colors["edge"], fill_color=colors["sunken"])
-        self._bar_frame.glyph.line_color = colors["edge"]
-        self._pointer_mark.glyph.line_color = colors["card"]
 
     def _show_plane(self, picture: Picture) -> None:
         """Titles always; ranges and aspect only when the bounds change, so that the zoom survives."""
@@ -182,20 +178,6 @@ class MapView:
         first, last = ends[:1], ends[-1:]
         self._start.data = {"x": first[:, 0], "y": first[:, 1], "text": ["start"] * len(first)}
         self._final.data = {"x": last[:, 0], "y": last[:, 1], "text": ["final"] * len(last)}
-
-    def _show_bar(self, picture: Picture) -> None:
-        edges = picture.edges
-        self._bar_bands.data = {
-            "bottom": edges[:-1],
-            "top": edges[1:],
-            "color": list(picture.band_colors),
-        }
-        self._bar_outline.data = {"bottom": [picture.low], "top": [picture.high]}
-        self.bar.y_range.update(start=picture.low, end=picture.high)
-        ticks = _bar_ticks(picture)
-        self.bar.yaxis[0].update(ticker=FixedTicker(ticks=list(ticks)), major_label_overrides=ticks)
-        log = picture.scale == "log" and not picture.z_title.endswith("log")
-        self.bar.title.text = f"{picture.z_title}, log" if log else picture.z_title
 
     def _draw_surface(self) -> None:
         """Everything that follows the metric, from the back to the front."""
@@ -248,15 +230,6 @@ class MapView:
         for size, color in ((20.4, MAP_INK), (18, MAP_LIGHT), (12.4, MAP_HERE)):
             self.figure.scatter(source=self.marker, size=size, color=color, line_color=None, level="overlay")
 
-    def _draw_bar(self) -> None:
-        self._bar_bands = _source("bottom", "top", "color")
-        self._bar_outline = _source("bottom", "top")
-        self.bar.quad(source=self._bar_bands, left=0, right=1, fill_color="color", line_color=MAP_INK, line_alpha=0.3)
-        self._bar_frame = self.bar.quad(source=self._bar_outline, left=0, right=1, fill_color=None)
-        self._pointer_mark = self.bar.scatter(
-            source=self.pointer, marker="triangle", angle=-math.pi / 2, size=11, fill_color=MAP_HERE
-        )
-
     def _add_hover(self) -> None:
         coordinate = CustomJSHover(code=_COORDINATE)
         tool = HoverTool(
@@ -276,8 +249,9 @@ class MapView:
         self.figure.add_tools(tool)
 
     def _fit_in_browser(self) -> None:
-        names = {"card_aspect": CARD_ASPECT, "top": TOP, "bottom": BOTTOM, "left": LEFT, "right": RIGHT}
-        args = {"figure": self.figure, "bar": self.bar, "plane": self._plane}
+        names = {"card_aspect": CARD_ASPECT, "top": TOP, "bottom": BOTTOM, "wide_left": LEFT, "wide_right": RIGHT}
+        names |= {"narrow_left": NARROW_LEFT, "narrow_right": NARROW_RIGHT}
+        args = {"figure": self.figure, "bar": self.bar.figure, "plane": self._plane}
         constants = "".join(f"const {name} = {size}\n" for name, size in names.items())
         fit = CustomJS(args=args, code=constants + _FIT)
         self.figure.js_on_change("outer_width", fit)
@@ -287,7 +261,7 @@ class MapView:
 def _map_figure() -> figure:
     plot = figure(
         sizing_mode="stretch_width",
-        height=NOMINAL_HEIGHT + TOP + BOTTOM,
+        height=HEIGHT + TOP + BOTTOM,
         x_range=Range1d(-1, 1),
         y_range=Range1d(-1, 1),
         min_border_top=TOP,
@@ -303,29 +277,7 @@ def _map_figure() -> figure:
     plot.grid.visible = False
     for axis in plot.axis:
         axis.ticker.desired_num_ticks = 5
-    return plot
-
-
-def _bar_figure() -> figure:
-    """A frame 22 px wide, of which the bands take the right 14 and the pointer the rest."""
-    plot = figure(
-        width=BAR_WIDTH,
-        height=NOMINAL_HEIGHT + TOP + BOTTOM,
-        x_range=Range1d(-8 / 14, 1),
-        y_range=Range1d(0, 1),
-        min_border_top=TOP,
-        min_border_bottom=BOTTOM,
-        min_border_left=0,
-        min_border_right=BAR_WIDTH - 22,
-        y_axis_location="right",
-        tools=[],
-        toolbar_location=None,
-        title="",
-    )
-    plot.grid.visible = False
-    plot.xaxis.visible = False
-    plot.title.standoff = 14
-    plot.yaxis[0].major_label_standoff = 2
+    plot.xaxis[0].axis_label_standoff = 3
     return plot
 
 
@@ -341,7 +293,7 @@ def _haloed(plot: figure, source: ColumnDataSource, **given: Any) -> None:
 
 
 def _line_columns(picture: Picture, lines: list[Any]) -> dict[str, list[Any]]:
-    dark = {level: _luminance(_level_color(picture, level)) < 0.08 for level in picture.levels}
+    dark = {level: luminance(picture.color_of(picture.transform(level))) < 0.08 for level in picture.levels}
     return {
         "xs": [line.x for line in lines],
         "ys": [line.y for line in lines],
@@ -376,105 +328,11 @@ def _image_columns(picture: Picture) -> dict[str, list[Any]]:
     }
 
 
-def _bar_ticks(picture: Picture) -> dict[float, str]:
-    """Labels of the major levels, never nearer than 14 px to each other."""
-    apart = 14 * (picture.high - picture.low) / NOMINAL_HEIGHT
-    ticks: dict[float, str] = {}
-    last = -math.inf
-    for level in picture.levels:
-        z = picture.transform(level)
-        if picture.is_major(level) and z - last >= apart:
-            ticks[z] = _short(level)
-            last = z
-    return ticks
-
-
-def _short(level: float) -> str:
-    """A level without trailing zeros: "0.02", "5", "2 × 10⁻⁴"."""
-    digits = len(f"{level:.6e}".split("e")[0].rstrip("0").replace(".", "").lstrip("-"))
-    return format_number(level, max(1, digits))
-
-
 def _thinned(picture: Picture) -> Array:
     """The checkpoints without those nearer than 8 px to the one before; the last always stays."""
-    scale = _pixels(picture)
+    scale = pixels(picture)
     kept: list[Array] = []
     for point in picture.checkpoints[:-1]:
         if not kept or np.hypot(*((point - kept[-1]) * scale)) >= 8:
             kept.append(point)
     return np.array([*kept, *picture.checkpoints[-1:]]).reshape(-1, 2)
-
-
-def _pixels(picture: Picture) -> float:
-    """Pixels a unit of the plane takes in a frame of the nominal size."""
-    (left, right), (bottom, top) = picture.x_bounds, picture.y_bounds
-    return min(NOMINAL_WIDTH / (right - left), NOMINAL_HEIGHT / (top - bottom))
-
-
-def _label_columns(picture: Picture) -> dict[str, list[Any]]:
-    """Labels on the longest line of each major level, where there is room for one."""
-    longest: dict[float, Array] = {}
-    for level, line, _ in picture._contours:
-        if picture.is_major(level) and len(line) > len(longest.get(level, ())):
-            longest[level] = line
-    placed: list[tuple[float, float]] = []
-    columns: dict[str, list[Any]] = {name: [] for name in ("x", "y", "text", "angle", "color", "halo")}
-    for level, line in longest.items():
-        spot = _label_spot(picture, line, placed)
-        if spot is None:
-            continue
-        placed.append(spot[:2])
-        halo = _level_color(picture, level)
-        color = "#ffffff" if _luminance(halo) < 0.179 else "#000000"
-        row = (*spot[:2], _short(level), spot[2], color, halo)
-        for column, entry in zip(columns.values(), row, strict=True):
-            column.append(entry)
-    return columns
-
-
-def _label_spot(picture: Picture, line: Array, placed: list[tuple[float, float]]) -> tuple[float, float, float] | None:
-    """Where on a line a label reads best (x, y, angle): level, central, away from everything else."""
-    (left, right), (bottom, top) = picture.x_bounds, picture.y_bounds
-    scale = _pixels(picture)
-    path = np.concatenate([picture.path, picture.checkpoints])
-    best, lowest_cost = None, math.inf
-    for index, reach in _stretches(line, 14 / scale):
-        x, y = line[index]
-        border_x, border_y = min(x - left, right - x) * scale, min(y - bottom, top - y) * scale
-        crowded = _nearest(placed, x, y) * scale < 50 or _nearest(path, x, y) * scale < 30
-        if border_x < 30 or border_y < 18 or crowded:
-            continue
-        along = line[reach[1]] - line[reach[0]]
-        angle = math.remainder(math.atan2(along[1], along[0]), math.pi)
-        center = math.hypot(x - left - 0.62 * (right - left), y - (top + bottom) / 2) / (right - left)
-        cost = abs(math.degrees(angle)) + 12 * center
-        if cost < lowest_cost:
-            best, lowest_cost = (float(x), float(y), angle), cost
-    return best
-
-
-def _stretches(line: Array, half: float) -> list[tuple[int, tuple[int, int]]]:
-    """Points of a line with the indices about ``half`` a label before and behind them."""
-    along = np.concatenate([[0.0], np.cumsum(np.hypot(*np.diff(line, axis=0).T))])
-    step = max(1, len(line) // 120)
-    indices = [i for i in range(0, len(line), step) if along[i] >= 2 * half and along[-1] - along[i] >= 2 * half]
-    before = np.searchsorted(along, along[indices] - half)
-    behind = np.searchsorted(along, along[indices] + half)
-    return [(i, (int(a), int(b))) for i, a, b in zip(indices, before, behind, strict=True)]
-
-
-def _nearest(points: Any, x: float, y: float) -> float:
-    if not len(points):
-        return math.inf
-    return float(np.hypot(*(np.asarray(points) - (x, y)).T).min())
-
-
-def _level_color(picture: Picture, level: float) -> str:
-    return picture.color_of(picture.transform(level))
-
-
-def _luminance(color: str) -> float:
-    """Relative luminance of "#rrggbb"."""
-    parts = [int(color[start : start + 2], 16) / 255 for start in (1, 3, 5)]
-    linear = [part / 12.92 if part <= 0.04045 else ((part + 0.055) / 1.055) ** 2.4 for part in parts]
-    return 0.2126 * linear[0] + 0.7152 * linear[1] + 0.0722 * linear[2]

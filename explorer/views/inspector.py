@@ -6,7 +6,7 @@ import math
 from html import escape
 from typing import NamedTuple
 
-from explorer.views.picture import format_error, format_number
+from explorer.views.numbers import format_error, format_number
 
 TRUSTED = 0.1  # the map can be trusted where it is within this share of the true value
 
@@ -23,6 +23,7 @@ class Reading(NamedTuple):
     stderr: float
     test: float
     test_stderr: float
+    accuracy: tuple[float, float]
     on_map: float
     map_error: float
     residual: float
@@ -32,6 +33,11 @@ class Reading(NamedTuple):
 def _verdict(r: Reading) -> tuple[str, str]:
     if not math.isfinite(r.on_map):
         return "warn", "This network falls outside the map."
+    doubt = r.map_error / abs(r.on_map) if r.on_map else 0.0
+    if doubt > TRUSTED:
+        return "warn", (
+            f"Still sharpening: the map may be off by {doubt * 100:.0f} % here. The large number is exact already."
+        )
     gap = (r.on_map - r.true) / r.true if r.true else math.inf if r.on_map else 0.0
     if abs(gap) <= TRUSTED:
         percent = max(1, math.ceil(abs(gap) * 100))
@@ -58,18 +64,20 @@ def inspector_html(r: Reading) -> str:
         _row(
             f"{r.metric.capitalize()} on the map",
             format_number(r.on_map),
-            f"± {format_error(r.map_error, r.on_map)}",
+            f"± {format_error(r.map_error, r.on_map)}" if r.map_error else "computed",
         )
         if math.isfinite(r.on_map)
         else _row(f"{r.metric.capitalize()} on the map", "outside"),
         _row(f"Test {r.metric}", format_number(r.test), f"± {format_error(r.test_stderr, r.test)}"),
+        _row("Accuracy, training / test", " / ".join(f"{share * 100:.1f} %" for share in r.accuracy)),
         _row("Distance from the plane", format_number(r.residual, 2) if r.residual else "0", share),
     ]
     units = f"{escape(r.units)}, " if r.units else ""
-    return f"""<div class="where"><i></i><b>At the marker</b><span>{where}, step {round(r.step)}</span></div>
+    return f"""<div class="columns"><div>
+<div class="where"><i></i><b>At the marker</b><span>{where}, step {round(r.step)}</span></div>
 <div class="big"><b>{format_number(r.true)}</b><span>{units}training {r.metric}<br>
 ± {format_error(r.stderr, r.true)} from sampling</span></div>
-<p class="verdict {kind}">{escape(verdict)}</p><table>{"".join(rows)}</table>"""
+<p class="verdict {kind}">{escape(verdict)}</p></div><table>{"".join(rows)}</table></div>"""
 
 
 CSS = """
@@ -84,5 +92,7 @@ CSS = """
 .verdict.ok { border-color: var(--ok); } .verdict.warn { border-color: var(--warn); }
 table { border-collapse: collapse; width: 100%; } th { text-align: left; font-size: var(--fs-small); }
 td { text-align: right; } th, td { padding: 3px 0; border-top: 1px solid var(--hair); }
+.columns { display: grid; gap: 0 32px; align-items: start; }
+@media (min-width: 601px) and (max-width: 1100px) { .columns { grid-template-columns: 1fr 1fr; } }
 tr:first-child > * { border-top: 0; }
 """

@@ -20,7 +20,6 @@ Polygon = list[Ring]
 MOST_LEVELS = 24
 FEWEST_LEVELS = 4
 _MANTISSAS = ((1.0, 1.4, 2.0, 3.0, 5.0, 7.0), (1.0, 2.0, 5.0), (1.0,))
-_SUPERSCRIPTS = str.maketrans("-0123456789", "⁻⁰¹²³⁴⁵⁶⁷⁸⁹")
 
 
 class Line(NamedTuple):
@@ -142,6 +141,11 @@ class Picture:
                 break
         return _Ladder(levels, None) if len(levels) >= FEWEST_LEVELS else _steps(low, high)
 
+    @property
+    def error_share(self) -> float:
+        """The largest estimated error as a share of the range; NaN where one is not known."""
+        return float(self.error.max()) / (self.high - self.low)
+
     def is_major(self, level: float) -> bool:
         """Whether a level bears a label and the heavier line."""
         step = self._ladder.step
@@ -186,7 +190,7 @@ class Picture:
         A run is dashed where the estimated error could move the line half way to the next level.
         """
         found = []
-        for level, line, uncertain in self._contours:
+        for level, line, uncertain in self.contours:
             major = self.is_major(level)
             for start, stop in _runs(uncertain):
                 run = line[start : stop + 1]
@@ -196,7 +200,7 @@ class Picture:
     def segments(self) -> NDArray[np.float32]:
         """The contour lines' segments: x0, y0, x1, y1, level in the units of ``z``, 1 for major else 0."""
         parts = [np.zeros((0, 6))]
-        for level, line, _ in self._contours:
+        for level, line, _ in self.contours:
             rest = np.tile([self.transform(level), float(self.is_major(level))], (len(line) - 1, 1))
             parts.append(np.hstack([line[:-1], line[1:], rest]))
         return np.concatenate(parts).astype(np.float32)
@@ -228,6 +232,12 @@ class Picture:
         at_node = at_node[row + (up == 1), column + (right == 1)]
         return np.where(exact, at_node, values), _blend(self.error, row, column, up, right)
 
+    def height_at(self, points: Array) -> Array:
+        """``z`` at points of the plane, of shape (m, 2), interpolated linearly; NaN outside."""
+        points = np.asarray(points, dtype=float).reshape(-1, 2)
+        (column, right), (row, up) = _cells(self.x, points[:, 0]), _cells(self.y, points[:, 1])
+        return _blend(self.z, row, column, up, right)
+
     @cached_property
     def _generator(self) -> Any:  # its results differ by the types of lines and fills
         return contourpy.contour_generator(
@@ -240,7 +250,7 @@ class Picture:
         )
 
     @cached_property
-    def _contours(self) -> list[tuple[float, Array, Array]]:
+    def contours(self) -> list[tuple[float, Array, Array]]:
         """Every contour line: its level, its points, and whether each of its segments is uncertain."""
         error = np.where(np.isfinite(self.error), self.error, np.inf)
         found = []
@@ -305,33 +315,3 @@ def _blend(grid: Array, row: Array, column: Array, up: Array, right: Array) -> A
             corner = grid[row + above, column + beyond]
             total += weight * np.where(weight == 0, 0.0, corner)
     return total
-
-
-def format_number(value: float, digits: int = 3) -> str:
-    """A number as the page writes it: "0.666", "−13.6", "12,345", "4.10 × 10⁻⁴"."""
-    if not math.isfinite(value):
-        return "not finite"
-    if value == 0:
-        return "0"
-    sign = "−" if value < 0 else ""
-    mantissa, power = f"{abs(value):.{digits - 1}e}".split("e")
-    if int(power) >= 5 or int(power) < -3:
-        return f"{sign}{mantissa} × 10{str(int(power)).translate(_SUPERSCRIPTS)}"
-    text = f"{abs(value):,.{max(0, digits - 1 - int(power))}f}"
-    return sign + (text if abs(value) >= 9999.5 else text.replace(",", ""))
-
-
-def format_error(error: float, value: float, digits: int = 3) -> str:
-    """An error to the last digit of the value it belongs to: 0.0152 of 0.666 is "0.015"."""
-    if not math.isfinite(error):
-        return "unknown"
-    if not math.isfinite(value) or value == 0:
-        return format_number(error, 2)
-    power = int(f"{abs(value):.{digits - 1}e}".split("e")[1])
-    far = power >= 5 or power < -3
-    places = digits - 1 if far else max(0, digits - 1 - power)
-    suffix = f" × 10{str(power).translate(_SUPERSCRIPTS)}" if far else ""
-    rounded = round(abs(error) / 10.0 ** (power if far else 0), places)
-    if rounded == 0:
-        return f"< {10.0**-places:.{places}f}{suffix}"
-    return f"{rounded:,.{places}f}{suffix}"

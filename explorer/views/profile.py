@@ -16,7 +16,7 @@ from explorer.views.slider import PathSlider
 Array = NDArray[np.float64]
 
 WIDE, NARROW = (66, 132), (46, 12)  # pixels left and right of the plots' frame, which the slider shares
-HEIGHT, TITLE, STRIP, FOOT = 160, 26, 60, 24  # pixels: frame of the curves, title above, frame of the strip, ticks
+HEIGHT, TITLE, STRIP, FOOT = 150, 24, 56, 24  # pixels: frame of the curves, title above, frame of the strip, ticks
 APART, HEADROOM = 16, 1.75  # pixels between names; the strip's height over its highest value
 QUARTERS = 4  # values between two checkpoints
 CURVES = {"on_map": "line3", "test": "line2", "train": "ink"}  # from the lowest to the topmost line

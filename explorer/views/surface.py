@@ -9,6 +9,15 @@ import numpy as np
 import param
 from panel.custom import JSComponent
 
+from explorer.views.numbers import format_level
+from explorer.views.picture import Picture
+
+
+def _ticks(picture: Picture) -> list[list[float | str]]:
+    """Major levels, evenly thinned to five at most."""
+    levels = [level for level in picture.levels if picture.is_major(level)]
+    return [[picture.transform(level), format_level(level)] for level in levels[:: -(-len(levels) // 5) or 1]]
+
 
 def _empty(columns: int) -> np.ndarray:
     return np.zeros((0, columns), dtype=np.float32)
@@ -75,6 +84,24 @@ class Surface3D(JSComponent):
     alt: str = param.String(default="Loss surface", doc="What the picture shows, for screen readers.")
 
     _esm: ClassVar[pathlib.Path] = pathlib.Path(__file__).parent / "surface3d.js"
+
+    def show(self, picture: Picture, alt: str) -> None:
+        """Draw a picture; camera and marker stay."""
+        rows, columns = np.nonzero(picture.evaluated)
+        self.param.update(
+            z=picture.z,
+            low=picture.low,
+            high=picture.high,
+            x_bounds=picture.x_bounds,
+            y_bounds=picture.y_bounds,
+            contours=picture.segments(),
+            path=picture.path,
+            checkpoints=picture.checkpoints,
+            nodes=np.stack([picture.x[columns], picture.y[rows]], axis=1),
+            z_title=picture.z_title,
+            z_ticks=_ticks(picture),
+            alt=alt,
+        )
 
     def _process_param_change(self, params: dict[str, Any]) -> dict[str, Any]:
         # Bokeh sends an array's memory as it lies: a transposed one would arrive scrambled.

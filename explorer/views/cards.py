@@ -1,0 +1,67 @@
+"""The board and its cards: where things stand at each width of the window."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import panel as pn
+
+BOARD_CSS = """
+:host { display: grid !important; grid-template-columns: repeat(12, minmax(0, 1fr)); gap: 16px; padding: 16px;
+  align-content: start; grid-auto-rows: max-content; height: max-content !important; box-sizing: border-box; }
+.bk-map, .bk-surface, .bk-profile, .bk-inspector { align-self: stretch !important; height: auto !important; }
+.bk-map, .bk-surface { grid-column: span 6; }
+.bk-profile { grid-column: span 8; } .bk-inspector { grid-column: span 4; }
+.bk-banner { grid-column: 1 / -1; }
+@media (max-width: 1100px) { .bk-profile, .bk-inspector { grid-column: 1 / -1; } }
+@media (max-width: 900px) { :host { gap: 12px; padding: 12px; } }
+@media (max-width: 600px) { :host { gap: 8px; padding: 8px; } .bk-map, .bk-surface { grid-column: 1 / -1; }
+  .bk-surface { min-height: 380px; }
+  :host(.on-map) .bk-surface, :host(.on-surface) .bk-map { display: none !important; } }
+"""
+CARD_CSS = """
+:host { background: var(--card); border: 1px solid var(--hair); border-radius: var(--r-card); min-width: 0;
+  padding: 12px 16px; box-sizing: border-box; }
+@media (max-width: 600px) { :host { padding: 8px 12px; } }
+"""
+TEXT_CSS = """
+:host { font: 400 var(--fs-caption)/1.35 var(--font); color: var(--ink-2); }
+h2 { font-size: var(--fs-title); font-weight: 600; color: var(--ink); margin: 0; line-height: 32px; }
+.row { display: flex; margin-top: 6px; flex-wrap: wrap; gap: 2px 16px; min-height: 1.35em; }
+.row span { display: inline-flex; align-items: center; gap: 6px; } .row span:last-child { margin-left: auto; }
+svg { flex: none; }
+"""
+BANNER_CSS = """
+:host { font: 400 var(--fs-body)/1.45 var(--font); color: var(--ink); }
+p { margin: 0; padding: 12px 16px; background: var(--error-soft); border: 1px solid var(--error);
+  border-radius: var(--r-card); }
+"""
+WIDE_ONLY = "@media (max-width: 600px) { :host { display: none !important; } }"
+PHONE_ONLY = "@media (min-width: 601px) { :host { display: none !important; } }"
+
+
+def text(html: str = "", *stylesheets: str, **options: Any) -> pn.pane.HTML:
+    """A line of text, in the small type of a card unless other style sheets are given."""
+    return pn.pane.HTML(html, stylesheets=list(stylesheets or (TEXT_CSS,)), margin=0, **options)
+
+
+def head(title: str, *tools: Any, on_phone: Any = None) -> pn.Row:
+    """The head of a card: its title, which ``on_phone`` replaces on a phone, and its tools at the right."""
+    left = [text(f"<h2>{title}</h2>", TEXT_CSS, *([WIDE_ONLY] if on_phone else []))]
+    if on_phone is not None:
+        left.append(pn.Row(on_phone, stylesheets=[PHONE_ONLY], margin=0))
+    gap = pn.Spacer(sizing_mode="stretch_width")
+    return pn.Row(*left, gap, *tools, sizing_mode="stretch_width", height=36, margin=0)
+
+
+def card(name: str, *children: Any) -> pn.Column:
+    """A card, placed on the board by its name."""
+    css = {"stylesheets": [CARD_CSS], "css_classes": [f"bk-{name}"]}
+    wide = any("both" in (getattr(child, "sizing_mode", "") or "") for child in children)
+    return pn.Column(*children, **css, sizing_mode="stretch_both" if wide else "stretch_width", margin=0)
+
+
+def board(*cards: Any) -> pn.Column:
+    """The cards of the page; of map and surface a phone shows one, by the class ``on-map`` or ``on-surface``."""
+    css = {"stylesheets": [BOARD_CSS], "css_classes": ["on-map"]}
+    return pn.Column(*cards, **css, sizing_mode="stretch_both", margin=0)

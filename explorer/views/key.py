@@ -1,0 +1,43 @@
+"""The line under the map: what its marks mean, and how far it can be believed."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from explorer.views.numbers import format_number
+from explorer.views.picture import Picture
+
+COLLAPSED = 0.5  # a plane that holds less of a path's movement shows little of it
+_PATH = """<svg width="26" height="10"><path d="M1 5H25" stroke="#101418" stroke-width="5" stroke-linecap="round"/>
+<path d="M1 5H25" stroke="#fff" stroke-width="2.4"/><circle cx="13" cy="5" r="3" fill="#fff" stroke="#101418"
+stroke-width="1.4"/></svg>"""
+_LOWEST = """<svg width="13" height="13"><path d="M6.5 1V12M1 6.5H12" stroke="currentColor" stroke-width="2"/></svg>"""
+_DASHED = """<svg width="24" height="4"><path d="M0 2H24" stroke="currentColor" stroke-width="1.4"
+stroke-dasharray="4 3"/></svg>"""
+
+
+def map_key(picture: Picture, held: float) -> str:
+    """The key of a map as HTML.
+
+    Args:
+        picture: What is drawn.
+        held: Share of the training path's squared movement that lies in the plane.
+    """
+    path = f"training path: a dot, since {_percent(held)} of its movement is in this plane"
+    if held >= COLLAPSED:
+        path = "training path, projected"
+    items = [_PATH + path]
+    if held >= COLLAPSED:
+        items.append(f"{_LOWEST}lowest, {format_number(picture.lowest()[2])}")
+    if any(line.dashed for line in picture.lines()):
+        items.append(f"{_DASHED}may still move")
+    items.append(f"estimated error {_percent(picture.error_share)}")
+    return f"<div class='row'>{''.join(f'<span>{item}</span>' for item in items)}</div>"
+
+
+def _percent(share: float) -> str:
+    """A share in percent: one decimal, more where that would read 0."""
+    if not np.isfinite(share):
+        return "unknown"
+    percent = 100 * share
+    return f"{percent:.1f} %" if percent >= 0.1 or percent == 0 else f"{percent:.1g} %"

@@ -1,0 +1,43 @@
+"""Numbers as the page writes them."""
+
+from __future__ import annotations
+
+import math
+
+SUPERSCRIPTS = str.maketrans("-0123456789", "⁻⁰¹²³⁴⁵⁶⁷⁸⁹")
+
+
+def format_number(value: float, digits: int = 3) -> str:
+    """A number as the page writes it: "0.666", "−13.6", "12,345", "4.10 × 10⁻⁴"."""
+    if not math.isfinite(value):
+        return "not finite"
+    if value == 0:
+        return "0"
+    sign = "−" if value < 0 else ""
+    mantissa, power = f"{abs(value):.{digits - 1}e}".split("e")
+    if int(power) >= 5 or int(power) < -3:
+        return f"{sign}{mantissa} × 10{str(int(power)).translate(SUPERSCRIPTS)}"
+    text = f"{abs(value):,.{max(0, digits - 1 - int(power))}f}"
+    return sign + (text if abs(value) >= 9999.5 else text.replace(",", ""))
+
+
+def format_error(error: float, value: float, digits: int = 3) -> str:
+    """An error to the last digit of the value it belongs to: 0.0152 of 0.666 is "0.015"."""
+    if not math.isfinite(error):
+        return "unknown"
+    if not math.isfinite(value) or value == 0:
+        return format_number(error, 2)
+    power = int(f"{abs(value):.{digits - 1}e}".split("e")[1])
+    far = power >= 5 or power < -3
+    places = digits - 1 if far else max(0, digits - 1 - power)
+    suffix = f" × 10{str(power).translate(SUPERSCRIPTS)}" if far else ""
+    rounded = round(abs(error) / 10.0 ** (power if far else 0), places)
+    if rounded == 0:
+        return f"< {10.0**-places:.{places}f}{suffix}"
+    return f"{rounded:,.{places}f}{suffix}"
+
+
+def format_level(level: float) -> str:
+    """A level without trailing zeros: "0.02", "5", "2 × 10⁻⁴"."""
+    digits = len(f"{level:.6e}".split("e")[0].rstrip("0").replace(".", "").lstrip("-"))
+    return format_number(level, max(1, digits))
