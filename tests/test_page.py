@@ -20,6 +20,11 @@ def wait(page, condition, seconds=20.0):
         page.wait_for_timeout(20)
 
 
+def wait_for_surface(page):
+    """Until the surface is drawn, or a phone hides it behind the map."""
+    page.wait_for_function("deep('.surface3d').some(e => e.dataset.size === '129 x 129' || !e.offsetWidth)")
+
+
 @pytest.fixture
 def visit(open_page, address, explorers):
     """Opens the page and returns it with the explorer behind it, its first run finished."""
@@ -32,7 +37,8 @@ def visit(open_page, address, explorers):
         explorer = explorers[-1]
         if finished:
             wait(page, lambda: explorer.state.phase == "done" and explorer.state.result.profile is not None)
-            page.wait_for_function("deep('.surface3d').some(e => e.dataset.size === '129 x 129')")
+            page.get_by_text("Done").first.wait_for()
+            wait_for_surface(page)
         return page, explorer
 
     return visit_one
@@ -50,7 +56,6 @@ def test_the_first_surface_is_there_at_once_and_sharpens_to_the_end(visit):
     page, explorer = visit()
     result = explorer.state.result
     assert result.landscape["evaluated"].sum() <= 129 * 129 / 25
-    page.get_by_text("Done").first.wait_for()
     page.get_by_text("Along the training path").first.wait_for()
     assert explorer.state.message == ""
 
@@ -183,9 +188,21 @@ def test_a_reload_shows_the_page_again(visit, explorers):
     page.wait_for_function("deep('.surface3d').some(e => e.dataset.size === '129 x 129')")
 
 
-def test_nothing_scrolls_sideways_on_a_phone_nor_inside_a_card(visit):
-    page, _ = visit(width=390, height=844)
+@pytest.mark.parametrize("width", [390, 820, 1280])
+def test_nothing_scrolls_sideways_nor_inside_a_card(visit, width):
+    page, _ = visit(width=width, height=844)
     assert page.evaluate("document.documentElement.scrollWidth <= innerWidth")
     wide = page.evaluate("""deep('.bk-map, .bk-surface, .bk-profile, .bk-inspector').filter(e =>
       e.scrollWidth > e.clientWidth + 1 || e.scrollHeight > e.clientHeight + 1).map(e => e.className)""")
     assert wide == []
+
+
+def test_a_phone_shows_the_map_or_the_surface_and_hides_the_choices(visit):
+    page, _ = visit(width=390, height=844)
+    assert not page.get_by_text("Where to look").first.is_visible()
+    assert not page.locator(".surface3d canvas").first.is_visible()
+    page.get_by_role("button", name="Surface").first.click()
+    page.wait_for_function("deep('.surface3d').some(e => e.dataset.size === '129 x 129')")
+    assert page.evaluate("deep('.bk-map')[0].offsetWidth") == 0
+    page.get_by_label("Open drawer").click()
+    page.get_by_text("Where to look").first.wait_for()

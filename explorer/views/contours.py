@@ -23,8 +23,8 @@ from bokeh.plotting import figure
 
 from explorer.theme import DARK, FONT, LIGHT, MAP_HERE, MAP_INK, MAP_LIGHT, apply_theme
 from explorer.views import colorbar
-from explorer.views.labels import HEIGHT, contour_labels, luminance, pixels
-from explorer.views.picture import Array, Picture
+from explorer.views.labels import HEIGHT, Label, contour_labels, luminance, pixels
+from explorer.views.picture import MOST_LEVELS, Array, Picture
 
 TOP, BOTTOM, LEFT, RIGHT = 28, 42, 60, 24  # px around the frame; the bar has the same top and bottom
 NARROW_LEFT, NARROW_RIGHT = 36, 8  # px on a phone
@@ -82,6 +82,10 @@ return "predicted, error about " + (percent < 0.1 ? "0.1 % or less" : Number(per
 
 _COORDINATE = """return (value < 0 ? "−" : "") + Number(Math.abs(value).toPrecision(3))"""
 
+_EMPTY: dict[str, Any] = {
+    **{"xs": [], "ys": [], "x": math.nan, "y": math.nan, "text": "", "angle": 0.0},
+    **{"color": MAP_INK, "halo": MAP_INK, "width": 0.0, "alpha": 0.0},
+}
 _LINE_WIDTHS = {True: 1.15, False: 0.75}
 _LINE_ALPHAS = {True: 0.62, False: 0.30}
 
@@ -127,12 +131,11 @@ class MapView:
         """Draw a picture; zoom and marker stay, unless the plane is another one."""
         self._show_plane(picture)
         bands = picture.bands()
-        self._bands.data = {"xs": bands.xs, "ys": bands.ys, "color": bands.colors}
-        lines = picture.lines()
-        self._solid.data = _line_columns(picture, [line for line in lines if not line.dashed])
-        self._dashed.data = _line_columns(picture, [line for line in lines if line.dashed])
+        self._bands.data = _padded({"xs": bands.xs, "ys": bands.ys, "color": bands.colors})
+        self._solid.data = _padded(_line_columns(picture, dashed=False))
+        self._dashed.data = _padded(_line_columns(picture, dashed=True))
         labels = contour_labels(picture)
-        self._labels.data = {name: [getattr(label, name) for label in labels] for name in self._labels.column_names}
+        self._labels.data = _padded({name: [getattr(label, name) for label in labels] for name in Label._fields})
         self._nodes.data = _node_columns(picture)
         self._image.data = _image_columns(picture)
         self._scale.data = {"log": [picture.scale == "log"]}
@@ -292,15 +295,32 @@ def _haloed(plot: figure, source: ColumnDataSource, **given: Any) -> None:
     plot.text(source=source, text_color=color, **given)
 
 
-def _line_columns(picture: Picture, lines: list[Any]) -> dict[str, list[Any]]:
-    dark = {level: luminance(picture.color_of(picture.transform(level))) < 0.08 for level in picture.levels}
-    return {
-        "xs": [line.x for line in lines],
-        "ys": [line.y for line in lines],
-        "color": [MAP_LIGHT if dark[line.level] else MAP_INK for line in lines],
-        "width": [_LINE_WIDTHS[line.major] for line in lines],
-        "alpha": [_LINE_ALPHAS[line.major] for line in lines],
-    }
+def _line_columns(picture: Picture, dashed: bool) -> dict[str, list[Any]]:
+    """A row a level; a NaN ends each run."""
+    columns: dict[str, list[Any]] = {name: [] for name in ("xs", "ys", "color", "width", "alpha")}
+    lines = [line for line in picture.lines() if line.dashed == dashed]
+    for level in picture.levels:
+        runs = [line for line in lines if line.level == level]
+        major = picture.is_major(level)
+        dark = luminance(picture.color_of(picture.transform(level))) < 0.08
+        columns["xs"].append(_joined([run.x for run in runs]))
+        columns["ys"].append(_joined([run.y for run in runs]))
+        columns["color"].append(MAP_LIGHT if dark else MAP_INK)
+        columns["width"].append(_LINE_WIDTHS[major])
+        columns["alpha"].append(_LINE_ALPHAS[major])
+    return columns
+
+
+def _joined(runs: list[Array]) -> Array:
+    return np.concatenate([np.append(run, np.nan) for run in runs]) if runs else np.zeros(0)
+
+
+def _padded(columns: dict[str, list[Any]]) -> dict[str, list[Any]]:
+    """The columns with empty rows up to a fixed number.
+
+    BokehJS takes new columns in steps, paints between them, and fails when there are fewer rows than before.
+    """
+    return {name: [*column, *[_EMPTY[name]] * (MOST_LEVELS + 1 - len(column))] for name, column in columns.items()}
 
 
 def _node_columns(picture: Picture) -> dict[str, Array]:
