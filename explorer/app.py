@@ -14,7 +14,7 @@ from panel.io.document import hold
 from explorer import controls, sources
 from explorer.jobs import Result, Runner
 from explorer.state import METRICS, State
-from explorer.theme import FATHOM, PAGE_SX, THEME_CONFIG, TOKENS_CSS
+from explorer.theme import FATHOM, PAGE_CSS, PAGE_SX, THEME_CONFIG, TOKENS_CSS
 from explorer.views.cards import BANNER_CSS, board, card, head, text
 from explorer.views.colorbar import POINTER
 from explorer.views.contours import MapView
@@ -63,14 +63,16 @@ class Explorer(pn.viewable.Viewer):
         self._link()
         self._paint()
         self._status()
-        pn.state.onload(self._loaded)
+        self._start()
 
-    def _loaded(self) -> None:
+    def _start(self) -> None:
         document = pn.state.curdoc
-        if document is not None and document.session_context is not None:
-            self.runner.attach(document, asyncio.get_running_loop())
-            pn.state.on_session_destroyed(lambda context: self.runner.close())
-        self.runner.start()
+        if document is None or document.session_context is None:
+            self.runner.start()
+            return
+        pn.state.on_session_destroyed(lambda context: self.runner.close())
+        self.runner.open(document, asyncio.get_running_loop())
+        pn.state.onload(self.runner.proceed)
 
     def _link(self) -> None:
         watch, slider = self.state.param.watch, self.profile.slider
@@ -134,6 +136,9 @@ class Explorer(pn.viewable.Viewer):
         if result.profile is None:
             return
         metric, steps = result.request.metric, list(self.source.sample.trajectory.steps)
+        slider = self.profile.slider
+        if slider.t != self.state.t or slider.count != len(steps):
+            slider.param.update(count=len(steps), steps=steps, t=self.state.t)
         self.profile.show(
             self.source.positions,
             result.profile[metric],
@@ -144,9 +149,6 @@ class Explorer(pn.viewable.Viewer):
             ", ".join(filter(None, [TITLES[metric], UNITS[metric]])),
             result.request.scale,
         )
-        slider = self.profile.slider
-        if slider.t != self.state.t or slider.count != len(steps):
-            slider.param.update(count=len(steps), steps=steps, t=self.state.t)
 
     def _inspect(self) -> None:
         if self.state.result is None or self.picture is None:
@@ -188,7 +190,7 @@ class Explorer(pn.viewable.Viewer):
 
 def page() -> pmui.Page:
     """The whole page: header, drawer and board."""
-    pn.config.raw_css = [TOKENS_CSS]
+    pn.config.raw_css = [TOKENS_CSS, PAGE_CSS]
     explorer = Explorer()
     frame = pmui.Page(
         meta_title="Loss landscape",
@@ -199,7 +201,6 @@ def page() -> pmui.Page:
         sx=PAGE_SX,
         sidebar_width=304,
         sidebar_resizable=False,
-        busy_indicator=None,
     )
     explorer.state.dark = frame.dark_theme
     frame.link(explorer.state, dark_theme="dark")

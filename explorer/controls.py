@@ -7,15 +7,16 @@ from typing import Any
 import panel as pn
 import panel_material_ui as pmui
 
-from explorer.jobs import Runner
+from explorer.jobs import Result, Runner
+from explorer.numbers import percent
 from explorer.sources import Source
 from explorer.state import METRICS, NORMALIZATIONS, NUMBERS, RESOLUTIONS, SUBSPACES, State
 
 HELP = {
     "loss": "Low is better. Nats per example.",
     "accuracy": "High is better. Share of digits read correctly.",
-    "trajectory": "The plane that holds most of the training path.",
-    "random": "Two random directions through the trained network.",
+    "trajectory": "The plane that holds most of the training path",
+    "random": "Two random directions. The training path collapses to a dot",
 }
 SCALED = "Scales random directions to the weights, so that networks can be compared."
 UNSCALED = "For random directions only: here the axes are distances in parameter space."
@@ -39,6 +40,13 @@ def _heading(text: str) -> pmui.Typography:
 
 def _help(text: Any) -> pmui.Typography:
     return pmui.Typography(text, variant="caption", sx={"color": "text.secondary"}, margin=(0, 10, 4, 10))
+
+
+def _held(result: Result | None, subspace: str) -> str:
+    """What the subspace is, and how much of the training path's movement it holds."""
+    if result is None or result.request.subspace != subspace:
+        return f"{HELP[subspace]}."
+    return f"{HELP[subspace]}: {percent(result.held)} of its movement lies in this plane."
 
 
 def _number(state: State, name: str, label: str) -> pmui.TextInput:
@@ -89,7 +97,7 @@ def drawer(state: State, runner: Runner, source: Source) -> pmui.Column:
         _help(loss.rx.where("Color scale: log shows the floor of the valley.", "Accuracy is always linear.")),
         _heading("Where to look"),
         _select(state.param.subspace, "Subspace", SUBSPACES),
-        _help(state.param.subspace.rx().rx.pipe(HELP.get)),
+        _help(state.param.result.rx().rx.pipe(_held, state.param.subspace.rx())),
         _select(state.param.normalization, "Normalization", NORMALIZATIONS, disabled=random.rx.not_()),
         _help(random.rx.where(SCALED, UNSCALED)),
         _heading("Resolution"),

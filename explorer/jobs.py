@@ -21,6 +21,7 @@ from explorer.state import Request, State
 
 log = logging.getLogger("explorer")
 
+FIRST_LOOK = 1.0  # seconds that the building of a page waits for its first picture
 DEBOUNCE = 0.3  # seconds between the last change of a choice and the run that answers it
 FLUSH = 0.1  # seconds between two messages to the page
 PICTURE = 0.4  # seconds between two pictures
@@ -85,6 +86,7 @@ class _Job:
     def __init__(self, runner: Runner, request: Request, start: xr.Dataset | None) -> None:
         self.runner, self.request, self.start = runner, request, start
         self.stop = threading.Event()
+        self.looked, self.go = threading.Event(), threading.Event()
         self.progress = le.Progress(0, 0, 0.0)
         self.thread = threading.Thread(target=self._run, name="landscape", daemon=True)
 
@@ -93,6 +95,9 @@ class _Job:
         try:
             for result in self._results():
                 self.runner.post(self, "running", "", result)
+                if result.profile is not None:
+                    self.looked.set()
+                    self.go.wait()
             self.runner.post(self, "done", "", None)
         except _Canceled:
             pass
@@ -101,6 +106,8 @@ class _Job:
         except Exception as error:
             log.exception("The run failed")
             self.runner.post(self, "failed", _sentence(f"the run failed: {type(error).__name__}: {error}"), None)
+        finally:
+            self.looked.set()
 
     def _results(self) -> Any:
         request, source = self.request, sources.load(self.request.model)
@@ -152,16 +159,28 @@ class Runner:
         self._timer: threading.Timer | None = None
         self._lock = threading.Lock()
         self._mail: list[tuple[_Job, str, str, Result | None]] = []
-        self._scheduled = False
+        self._scheduled = self._held = False
         self._loop: asyncio.AbstractEventLoop | None = None
         self._document: Any = None
         self._beat = 0.0
         names = [n for n in Request._fields]
         state.param.watch(lambda *events: self.start(DEBOUNCE), names)
 
-    def attach(self, document: Any, loop: asyncio.AbstractEventLoop) -> None:
-        """Deliver results to a document of a running server from now on."""
-        self._document, self._loop = document, loop
+    def open(self, document: Any, loop: asyncio.AbstractEventLoop) -> None:
+        """Start for a document that is being built: wait for a first look, so that it opens with it, and no more."""
+        self._document, self._loop, self._held = document, loop, True
+        self.state.phase = "running"
+        self._job = _Job(self, self.state.request, None)
+        self._job.thread.start()
+        self._job.looked.wait(FIRST_LOOK)
+        self._flush()
+
+    def proceed(self) -> None:
+        """Go on: the page is there, and results reach it through the loop."""
+        self._held = False
+        if self._job is not None:
+            self._job.go.set()
+        self._schedule()
 
     def start(self, delay: float = 0.0) -> None:
         """Call off the running job and start the one that answers the choices, after a delay."""
@@ -189,6 +208,7 @@ class Runner:
                 self._timer.cancel()
             if self._job is not None:
                 self._job.stop.set()
+                self._job.go.set()
             self._job = None
 
     def _begin(self, request: Request, known: Result | None) -> None:
@@ -198,6 +218,7 @@ class Runner:
             if self._timer is None or threading.current_thread() is not self._timer:
                 return
             self._job = job
+        job.go.set()
         job.thread.start()
 
     def heartbeat(self, job: _Job) -> None:
@@ -215,6 +236,11 @@ class Runner:
             if result is None and self._mail:
                 result = self._mail[-1][3]
             self._mail = [(job, phase, message, result)]
+        if not self._held:
+            self._schedule()
+
+    def _schedule(self) -> None:
+        with self._lock:
             if self._scheduled:
                 return
             self._scheduled = True
@@ -236,7 +262,9 @@ class Runner:
                 return
         job, phase, message, result = mail[0]
         self.progress = job.progress
-        found: dict[str, Any] = {"phase": phase, "message": message}
+        found: dict[str, Any] = {"phase": phase}
+        if message:
+            found["message"] = message
         if result is not None:
             found["result"] = result
         self.state.param.update(**found)

@@ -13,6 +13,13 @@ _HERE = pathlib.Path(__file__).parent
 TOKENS_CSS: str = (_HERE / "tokens.css").read_text(encoding="utf-8")
 """The design tokens as CSS custom properties; ``[data-theme="dark"]`` holds the dark ones."""
 
+PAGE_CSS = """
+#loader { background: var(--page); } .spinner { width: 24px; height: 24px; border: 3px solid var(--hair);
+  border-top-color: var(--ink-2); }
+[data-measured] #loader:not(.error) { display: none !important; }
+"""
+"""What the document shows until the header is there: a small ring on the page's own ground."""
+
 FATHOM: list[str] = json.loads((_HERE / "fathom.json").read_text(encoding="utf-8"))
 """The colormap of the metric, 256 colors from deep indigo (low) to sand (high); the same in both themes."""
 
@@ -209,8 +216,11 @@ def _material(colors: dict[str, str], mode: str) -> dict[str, Any]:
 THEME_CONFIG: dict[str, Any] = {"light": _material(LIGHT, "light"), "dark": _material(DARK, "dark")}
 """``theme_config`` of ``panel_material_ui.Page``."""
 
-PAGE_SX: dict[str, Any] = {"& main": {"backgroundColor": "background.default"}}
-"""``sx`` of ``panel_material_ui.Page``: it paints its main area as paper, cards need the page's gray."""
+PAGE_SX: dict[str, Any] = {
+    "& main": {"backgroundColor": "background.default"},
+    "& header > .MuiLinearProgress-root": {"display": "none"},  # the header has a line of its own
+}
+"""``sx`` of ``panel_material_ui.Page``: it paints its main area as paper, cards need the gray of the page."""
 
 _PLAIN = {"#444444", LIGHT["ink"], DARK["ink"]}  # Bokeh's own color of a label and ours
 

@@ -5,9 +5,9 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
+from explorer.numbers import format_error, format_number
 from explorer.theme import DARK, FATHOM
 from explorer.views.contours import MapView
-from explorer.views.numbers import format_error, format_number
 from explorer.views.picture import Picture
 
 

@@ -7,8 +7,8 @@ import math
 from bokeh.models import ColumnDataSource, FixedTicker, Range1d
 from bokeh.plotting import figure
 
+from explorer.numbers import format_level
 from explorer.theme import DARK, LIGHT, MAP_HERE, MAP_INK, apply_theme
-from explorer.views.numbers import format_level
 from explorer.views.picture import Picture
 
 WIDTH = 64  # px: the frame takes 22, of which the bands take the right 14 and the pointer the rest
@@ -50,7 +50,7 @@ class ColorBar:
         self.figure.quad(source=self._bands, fill_color="color", line_color=MAP_INK, line_alpha=0.3, **bands)
         self._frame = self.figure.quad(source=self._range, fill_color=None, **bands)
         self._mark = self.figure.scatter(
-            source=self.pointer, marker="triangle", angle=-math.pi / 2, size=11, fill_color=MAP_HERE
+            source=self.pointer, marker="triangle", angle=-math.pi / 2, size=11, fill_color=MAP_HERE, level="overlay"
         )
 
     def show(self, picture: Picture) -> None:

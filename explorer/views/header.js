@@ -19,7 +19,7 @@ const STYLE = `
   background: none; color: var(--ink-2); font: 400 18px/1 var(--font); cursor: pointer; }
 .chip button:hover { background: var(--press); color: var(--ink); }
 .chip.running button { display: block; }
-.line { position: absolute; left: 0; right: 0; bottom: -1px; height: 3px; pointer-events: none;
+.line { position: fixed; left: 0; right: 0; top: calc(var(--header-h) - 2px); height: 3px; pointer-events: none;
   transform-origin: left; background: var(--ink); opacity: 0; }
 .line.running { opacity: 1; transition: transform var(--t-mid, 200ms) linear; }
 @media (max-width: 900px) { .header .sub { display: none; } }

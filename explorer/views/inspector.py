@@ -6,7 +6,7 @@ import math
 from html import escape
 from typing import NamedTuple
 
-from explorer.views.numbers import format_error, format_number
+from explorer.numbers import format_error, format_number
 
 TRUSTED = 0.1  # the map can be trusted where it is within this share of the true value
 

@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import numpy as np
-
-from explorer.views.numbers import format_number
+from explorer.numbers import format_number, percent
 from explorer.views.picture import Picture
 
 COLLAPSED = 0.5  # a plane that holds less of a path's movement shows little of it
@@ -23,21 +21,11 @@ def map_key(picture: Picture, held: float) -> str:
         picture: What is drawn.
         held: Share of the training path's squared movement that lies in the plane.
     """
-    path = f"training path: a dot, since {_percent(held)} of its movement is in this plane"
-    if held >= COLLAPSED:
-        path = "training path, projected"
-    items = [_PATH + path]
-    if held >= COLLAPSED:
-        items.append(f"{_LOWEST}lowest, {format_number(picture.lowest()[2])}")
-    if any(line.dashed for line in picture.lines()):
-        items.append(f"{_DASHED}may still move")
-    items.append(f"estimated error {_percent(picture.error_share)}")
+    if held < COLLAPSED:
+        items = [f"{_PATH}training path: a dot ({percent(held)} of its movement)"]
+    else:
+        items = [f"{_PATH}training path, projected", f"{_LOWEST}lowest, {format_number(picture.lowest()[2])}"]
+    dashed = any(line.dashed for line in picture.lines())
+    items.append(f"{_DASHED}may still move, error" if dashed else "estimated error")
+    items[-1] += f" {percent(picture.error_share)}"
     return f"<div class='row'>{''.join(f'<span>{item}</span>' for item in items)}</div>"
-
-
-def _percent(share: float) -> str:
-    """A share in percent: one decimal, more where that would read 0."""
-    if not np.isfinite(share):
-        return "unknown"
-    percent = 100 * share
-    return f"{percent:.1f} %" if percent >= 0.1 or percent == 0 else f"{percent:.1g} %"

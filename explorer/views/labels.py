@@ -7,7 +7,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from explorer.views.numbers import format_level
+from explorer.numbers import format_level
 from explorer.views.picture import Array, Picture
 
 WIDTH, HEIGHT = 360, 277  # px of the frame that is assumed, since labels are placed before it is drawn

@@ -9,7 +9,7 @@ import numpy as np
 import param
 from panel.custom import JSComponent
 
-from explorer.views.numbers import format_level
+from explorer.numbers import format_level
 from explorer.views.picture import Picture
 
 

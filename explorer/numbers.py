@@ -41,3 +41,11 @@ def format_level(level: float) -> str:
     """A level without trailing zeros: "0.02", "5", "2 × 10⁻⁴"."""
     digits = len(f"{level:.6e}".split("e")[0].rstrip("0").replace(".", "").lstrip("-"))
     return format_number(level, max(1, digits))
+
+
+def percent(share: float) -> str:
+    """A share in percent: one decimal, more where that would read 0."""
+    if not math.isfinite(share):
+        return "unknown"
+    value = 100 * share
+    return f"{value:.1f} %" if value >= 0.1 or value == 0 else f"{value:.1g} %"
