@@ -1,5 +1,6 @@
 """The page as a person meets it, in a real browser."""
 
+import threading
 import time
 
 import numpy as np
@@ -68,13 +69,79 @@ def test_the_loss_on_the_map_at_the_final_checkpoint_is_the_profile_s_last_value
     np.testing.assert_allclose(on_map[0], result.profile["loss"][-1], rtol=1e-5)
 
 
+PIXEL = """([alpha, beta]) => {
+  const map = Bokeh.documents[0].all_models; for (const model of map) {
+    if (model.type !== 'Figure' || !model.title?.text.startsWith('β')) continue;
+    const view = Bokeh.index.find_one(model), box = view.canvas_view.el.getBoundingClientRect();
+    return [box.x + view.frame.x_scale.compute(alpha), box.y + view.frame.y_scale.compute(beta)];
+  }
+}"""
+
+
+def pixel(page, alpha, beta):
+    """Where a point of the plane is on the screen."""
+    return page.evaluate(PIXEL, [alpha, beta])
+
+
+def tooltip(page, alpha, beta):
+    """What the map says under the pointer."""
+    page.mouse.move(*pixel(page, alpha, beta))
+    page.wait_for_timeout(500)
+    return page.evaluate("deep('.map-tip')[0].innerText").split("\n")
+
+
+def test_hovering_tells_value_place_and_whether_it_was_computed(visit):
+    page, explorer = visit()
+    result, picture = explorer.state.result, explorer.picture
+    alpha, beta = (float(c) for c in result.path[-1])
+    value, origin, place = tooltip(page, alpha, beta)
+    assert value == f"{result.profile['loss'][-1]:.4f} nats"
+    assert origin == "computed here"
+    assert place == "α 0, β 0"
+    row, column = np.argwhere(~picture.evaluated & (picture.values > 0.2))[len(picture.x) * 3 + 5]
+    value, origin, place = tooltip(page, float(picture.x[column]), float(picture.y[row]))
+    np.testing.assert_allclose(float(value.split()[0]), picture.values[row, column], rtol=5e-3)
+    assert origin.startswith("predicted, error about")
+    shown = [float(part.replace("−", "-").split()[1]) for part in place.split(",")]
+    np.testing.assert_allclose(shown, [picture.x[column], picture.y[row]], atol=0.1)
+
+
+def test_zoom_and_camera_survive_refinement(visit):
+    page, explorer = visit()
+    page.mouse.move(*pixel(page, -5, 0))
+    page.get_by_title("Box Zoom", exact=False).first.click()
+    page.mouse.move(*pixel(page, -10, 3))
+    page.mouse.down()
+    page.mouse.move(*pixel(page, -2, -3), steps=5)
+    page.mouse.up()
+    box = page.locator(".surface3d canvas").first.bounding_box()
+    page.mouse.move(box["x"] + box["width"] / 2, box["y"] + box["height"] / 2)
+    page.mouse.down()
+    page.mouse.move(box["x"] + box["width"] / 2 + 80, box["y"] + box["height"] / 2 + 10, steps=5)
+    page.mouse.up()
+    zoom = explorer.map.figure.x_range
+    wait(page, lambda: zoom.end - zoom.start < 10)
+    before, camera = (zoom.start, zoom.end, pixel(page, -5, 0)), surface(page, "camera")
+    explorer.runner._document.add_next_tick_callback(lambda: setattr(explorer.state, "tolerance", 0.2))
+    wait(page, lambda: explorer.state.phase == "done" and explorer.state.result.request.tolerance == 0.2)
+    assert (zoom.start, zoom.end, pixel(page, -5, 0)) == before
+    assert surface(page, "camera") == camera
+
+
+def test_a_random_plane_says_how_little_of_the_path_it_holds(visit):
+    page, explorer = visit()
+    explorer.runner._document.add_next_tick_callback(lambda: setattr(explorer.state, "subspace", "random"))
+    wait(page, lambda: explorer.state.phase == "done" and explorer.state.result.request.subspace == "random")
+    assert explorer.state.result.held < 0.01
+    page.get_by_text("collapses to a dot").first.wait_for()
+    page.get_by_text("training path: a dot").first.wait_for()
+
+
 def test_markers_follow_the_slider_while_the_server_is_blocked(visit, address):
     page, explorer = visit()
     slider = page.locator("input[type=range][aria-label='Position on the training path']")
     slider.focus()
     assert np.abs(marker(page)).max() == 0
-    import threading
-
     blocked, go = threading.Event(), threading.Event()
 
     def block():
@@ -94,21 +161,17 @@ def test_markers_follow_the_slider_while_the_server_is_blocked(visit, address):
 
 
 def test_changing_the_seed_ten_times_leaves_one_job_and_the_last_seed_s_picture(visit):
-    import threading
-
     page, explorer = visit()
-    loop, state = explorer.runner._loop, explorer.state
-
-    def on_page(function):
-        explorer.runner._document.add_next_tick_callback(function)
-
-    on_page(lambda: setattr(state, "subspace", "random"))
+    state = explorer.state
+    explorer.runner._document.add_next_tick_callback(lambda: setattr(state, "subspace", "random"))
+    page.get_by_text("Advanced").first.click()
+    field = page.get_by_label("Seed").first
     for seed in range(1, 11):
-        on_page(lambda seed=seed: setattr(state, "seed", seed))
+        field.fill(str(seed))
+        field.press("Enter")
         page.wait_for_timeout(150)
     wait(page, lambda: state.phase == "done" and state.result.request.seed == 10)
-    assert loop.is_running()
-    assert len([t for t in threading.enumerate() if t.name == "landscape"]) <= 1
+    assert len([thread for thread in threading.enumerate() if thread.name == "landscape"]) <= 1
     assert state.result.plane.facts["seed"] == 10
 
 
@@ -153,20 +216,18 @@ def test_a_failing_run_is_one_sentence_and_the_page_lives_on(visit, monkeypatch)
     wait(page, lambda: explorer.state.phase == "done" and explorer.state.message == "")
 
 
-def test_dark_repaints_without_a_reload_and_the_camera_survives_refinement(visit):
+def test_dark_repaints_everything_without_a_reload(visit):
     page, explorer = visit()
-    box = page.locator(".surface3d canvas").first.bounding_box()
-    page.mouse.move(box["x"] + box["width"] / 2, box["y"] + box["height"] / 2)
-    page.mouse.down()
-    page.mouse.move(box["x"] + box["width"] / 2 + 80, box["y"] + box["height"] / 2 + 10, steps=5)
-    page.mouse.up()
-    camera = surface(page, "camera")
-    explorer.runner._document.add_next_tick_callback(lambda: setattr(explorer.state, "tolerance", 0.2))
-    wait(page, lambda: explorer.state.phase == "done" and explorer.state.result.request.tolerance == 0.2)
-    assert surface(page, "camera") == camera
-    page.evaluate("deep('button').find(b => /theme|dark|light/i.test(b.ariaLabel || b.title || b.outerHTML)).click()")
+    page.get_by_label("Toggle theme").click()
     wait(page, lambda: explorer.state.dark)
     page.wait_for_function("document.documentElement.dataset.theme === 'dark'")
+    dark = "rgb(22, 26, 31)"  # --card of the dark theme
+    page.wait_for_function(
+        f"deep('.bk-map, .bk-inspector').every(e => getComputedStyle(e).backgroundColor === '{dark}')"
+    )
+    wait(page, lambda: explorer.map.figure.title.text_color == explorer.profile.curves.yaxis[0].axis_label_text_color)
+    page.get_by_label("Toggle theme").click()
+    page.wait_for_function("document.documentElement.dataset.theme === 'light'")
 
 
 def test_two_tabs_are_independent_and_a_closed_one_ends_its_job(visit):

@@ -49,7 +49,7 @@ if (bar.height !== total) bar.height = total
 """
 
 _TOOLTIP = """
-<div style="margin: -6px; padding: 6px 8px; border-radius: 3px; background: var(--card, #fff);
+<div class="map-tip" style="margin: -6px; padding: 6px 8px; border-radius: 3px; background: var(--card, #fff);
   box-shadow: 0 0 0 1px var(--hair, #dfe2e6); font: 12px/1.45 var(--font, sans-serif);
   color: var(--ink-2, #48515b); white-space: nowrap">
 <b style="color: var(--ink, #14181d)">@value{custom}</b> @units<br>@origin{custom}<br>

@@ -1,0 +1,104 @@
+"""State and jobs, without a screen."""
+
+import threading
+import time
+
+import pytest
+
+from explorer import sources
+from explorer.jobs import Runner
+from explorer.state import State
+
+
+@pytest.fixture
+def runner():
+    runner = Runner(State())
+    yield runner
+    runner.close()
+    for thread in threading.enumerate():
+        if thread.name == "landscape":
+            thread.join(10)
+
+
+def finish(runner, seconds=30.0):
+    end = time.monotonic() + seconds
+    while runner.state.phase == "running":
+        assert time.monotonic() < end, "the run did not end in time"
+        time.sleep(0.02)
+    return runner.state
+
+
+def test_a_page_opens_with_the_coarse_surface_and_the_profile_and_waits(runner):
+    sources.profile("digits_mlp")
+    runner.open(None, None)
+    first = runner.state.result
+    assert int(first.landscape["evaluated"].sum()) == 81
+    assert first.landscape["loss"].notnull().all()
+    assert first.profile is not None
+    time.sleep(0.3)
+    assert runner.state.result is first
+    runner.proceed()
+    state = finish(runner)
+    assert state.phase == "done"
+    assert int(state.result.landscape["evaluated"].sum()) > 81
+
+
+def test_another_metric_goes_on_from_the_nodes_known(runner):
+    runner.state.param.update(resolution=33, tolerance=2.0)
+    state = finish(runner)
+    known = state.result.landscape["evaluated"]
+    state.metric = "accuracy"
+    state = finish(runner)
+    assert state.result.request.metric == "accuracy"
+    assert not (known & ~state.result.landscape["evaluated"]).any()
+
+
+def test_a_message_about_bad_input_outlives_the_progress_of_a_run(runner):
+    runner.state.param.update(resolution=65, tolerance=0.0)
+    runner.start()
+    runner.state.choose_number("tolerance", "many")
+    while runner.state.result is None:
+        time.sleep(0.01)
+    assert runner.state.message == (
+        "Tolerance must be a percentage from 0 to below 100, but it is 'many'. The picture is unchanged."
+    )
+    runner.cancel()
+    assert runner.state.phase == "canceled"
+
+
+def test_a_failing_run_is_one_sentence_and_the_next_one_works(runner, monkeypatch):
+    def broken(self, request):
+        raise ValueError("no plane today")
+
+    with monkeypatch.context() as patch:
+        patch.setattr(sources.Source, "plane", broken)
+        runner.open(None, None)
+    assert runner.state.phase == "failed"
+    assert runner.state.message == "The run failed: ValueError: no plane today"
+    runner.proceed()
+    runner.state.param.update(resolution=33, tolerance=5.0)
+    assert finish(runner).phase == "done"
+    assert runner.state.message == ""
+
+
+@pytest.mark.parametrize(
+    ("name", "text", "value"),
+    [("tolerance", "0.5 %", 0.5), ("tolerance", "0,2", 0.2), ("seed", "7", 7), ("extent", "2.5", 2.5)],
+)
+def test_numbers_are_read_as_people_type_them(name, text, value):
+    state = State()
+    state.choose_number(name, text)
+    assert getattr(state, name) == value
+    assert state.message == ""
+
+
+@pytest.mark.parametrize(
+    ("name", "text"),
+    [("tolerance", "-1"), ("tolerance", "100"), ("tolerance", "nan"), ("seed", "1.5"), ("seed", "-3"), ("extent", "0")],
+)
+def test_a_number_that_cannot_be_used_changes_nothing_and_says_what_can(name, text):
+    state = State()
+    before = getattr(state, name)
+    state.choose_number(name, text)
+    assert getattr(state, name) == before
+    assert f"it is '{text}'" in state.message
