@@ -217,14 +217,14 @@ class Plane(AffineSubspace):
         """The plane that holds most of a trajectory, through its final checkpoint.
 
         The axes are the two leading principal directions, orthonormal, so both coordinates are distances in parameter
-        space. The bounds are the box of the projected path with 35 % of it free on each side, widened to ``aspect``,
-        then shifted so that the final checkpoint is a node of the coarse grid.
+        space. The bounds are the smallest of ratio ``aspect`` that hold the box of the projected path with at least
+        35 % of it free on each side and have the final checkpoint on a node of the coarse grid.
 
         Args:
             model: The network, for its code; its parameters are not used.
             trajectory: The checkpoints.
             aspect: Width to height.
-            extent: Enlarges (above 1) or reduces the bounds about the middle of the path's box.
+            extent: Enlarges (above 1) or reduces the bounds about the final checkpoint.
 
         References:
             Li et al. 2018, Visualizing the Loss Landscape of Neural Nets, section 7.
@@ -247,14 +247,18 @@ class Plane(AffineSubspace):
 
 def _trajectory_bounds(path: np.ndarray, aspect: float, extent: float) -> tuple[Bounds, Bounds]:
     lo, hi = path.min(axis=0), path.max(axis=0)
-    width, height = (hi - lo) * (1 + 2 * MARGIN) * extent
-    width, height = max(width, height * aspect), max(height, width / aspect)
-    result = []
-    for middle, side in zip((lo + hi) / 2, (width, height), strict=True):
-        cell = side / COARSE_INTERVALS[2]
-        left = -round((side / 2 - middle) / cell) * cell  # the final checkpoint, 0, is a whole number of cells away
-        result.append((float(left), float(left + side)))
-    return result[0], result[1]
+    below, above = MARGIN * (hi - lo) - lo, MARGIN * (hi - lo) + hi  # wanted on either side of the final checkpoint
+    count = COARSE_INTERVALS[2]
+    splits = np.arange(1, count)  # intervals below it, whole ones
+    least = np.maximum(below / splits[:, None], above / (count - splits)[:, None]).min(axis=0)
+    width = max(least[0], least[1] * aspect)
+    bounds = []
+    for cell, under, over in zip((width, width / aspect), below, above, strict=True):
+        spare_below, spare_above = splits * cell - under, (count - splits) * cell - over
+        centered = np.where(np.minimum(spare_below, spare_above) > -1e-9 * cell, abs(spare_below - spare_above), np.inf)
+        split = int(splits[centered.argmin()])
+        bounds.append((float(-split * cell * extent), float((count - split) * cell * extent)))
+    return bounds[0], bounds[1]
 
 
 @final
