@@ -1,34 +1,69 @@
-"""Known answers by plain float64 loops, without the engine."""
+"""Known answers in plain float64 NumPy, point by point. It imports nothing of the engine."""
 
 from __future__ import annotations
 
 import numpy as np
 
 
-def mlp_logits(weights, inputs):
-    """Logits of a ReLU network of one hidden layer; weights are (W1, b1, W2, b2)."""
-    w1, b1, w2, b2 = weights
-    return np.maximum(inputs @ w1.T + b1, 0) @ w2.T + b2
+def as_arrays(tensors):
+    """Tensors by name as float64 arrays."""
+    return {name: np.array(t.detach().double().cpu().numpy()) for name, t in tensors.items()}
 
 
-def cross_entropies(logits, targets):
-    """-log softmax at the target, one value an example."""
-    shifted = logits - logits.max(axis=1, keepdims=True)
-    return np.log(np.exp(shifted).sum(axis=1)) - shifted[np.arange(len(targets)), targets]
+def point(origin, directions, coordinates):
+    """The point origin + sum of coordinate times direction."""
+    return {n: v + sum(c * d[n] for c, d in zip(coordinates, directions, strict=True)) for n, v in origin.items()}
 
 
-def plane_values(origin, first, second, alphas, betas, function):
-    """function(origin + a first + b second) at each (a, b), by a double loop; arguments are lists of arrays."""
+def plane_values(origin, d1, d2, alphas, betas, function):
+    """The function at every node of a plane, alpha along dimension 0, beta along dimension 1."""
     values = np.empty((len(alphas), len(betas)))
     for i, a in enumerate(alphas):
         for j, b in enumerate(betas):
-            point = [o + a * d + b * e for o, d, e in zip(origin, first, second, strict=True)]
-            values[i, j] = function(point)
+            values[i, j] = function(point(origin, (d1, d2), (a, b)))
     return values
 
 
-def least_squares(weight, inputs, targets):
-    """Mean squared residual of a linear model, its gradient and its Hessian 2 X^T X / n."""
-    residual = inputs @ weight - targets
-    n = len(targets)
-    return residual @ residual / n, 2 * inputs.T @ residual / n, 2 * inputs.T @ inputs / n
+def least_squares(theta, x, y):
+    """The mean of (x_i . theta - y_i)^2."""
+    return sum((float(row @ theta) - float(target)) ** 2 for row, target in zip(x, y, strict=True)) / len(x)
+
+
+def least_squares_gradient(theta, x, y):
+    """2 X^T (X theta - y) / n."""
+    return 2 * x.T @ (x @ theta - y) / len(x)
+
+
+def least_squares_hessian(x):
+    """2 X^T X / n."""
+    return 2 * x.T @ x / len(x)
+
+
+def bowl(theta):
+    """An isotropic bowl: the squared length of theta."""
+    return float(sum((v**2).sum() for v in theta.values()))
+
+
+def mlp_logits(theta, x):
+    """Linear, ReLU, Linear, under the names of a torch.nn.Sequential."""
+    hidden = np.maximum(x @ theta["0.weight"].T + theta["0.bias"], 0)
+    return hidden @ theta["2.weight"].T + theta["2.bias"]
+
+
+def cross_entropy(logits, y):
+    """The mean over examples of log sum exp z - z_y."""
+    total = 0.0
+    for z, target in zip(logits, y, strict=True):
+        total += z.max() + np.log(np.exp(z - z.max()).sum()) - z[target]
+    return total / len(y)
+
+
+def accuracy(logits, y):
+    """The share of examples whose largest logit is that of their class."""
+    return sum(int(np.argmax(z)) == int(target) for z, target in zip(logits, y, strict=True)) / len(y)
+
+
+def ratio_standard_error(s, w):
+    """Standard error of sum(s) / sum(w) over examples (Cochran 1977, section 6.3)."""
+    n, r = len(s), s.sum() / w.sum()
+    return float(np.sqrt(n / (n - 1) * ((s - r * w) ** 2).sum()) / w.sum())

@@ -8,8 +8,8 @@ import torch
 import torch.nn.functional as F
 from torch import nn
 
-import known_answers
 import landscape_engine as le
+import oracle
 from landscape_engine.directions import random_directions
 from landscape_engine.metrics import Loss, Metric
 from landscape_engine.models import wrap_model
@@ -229,10 +229,10 @@ def test_every_row_of_an_isotropic_bowl_has_its_minimum_in_the_same_column(norma
     plane = le.Plane.random(model, normalization, seed)
     axes = plane.axes(21)
     found = le.evaluate(plane, Bowl(), [(a, b) for a in axes[0] for b in axes[1]])["bowl"].reshape(21, 21)
-    origin, d1, d2 = (known_answers.as_arrays(t) for t in (plane.origin, *plane.directions))
-    np.testing.assert_allclose(found, known_answers.plane_values(origin, d1, d2, *axes, known_answers.bowl), rtol=1e-12)
+    origin, d1, d2 = (oracle.as_arrays(t) for t in (plane.origin, *plane.directions))
+    np.testing.assert_allclose(found, oracle.plane_values(origin, d1, d2, *axes, oracle.bowl), rtol=1e-12)
     assert len(set(found.argmin(axis=0))) == 1 and len(set(found.argmin(axis=1))) == 1
-    assert found[10, 10] == pytest.approx(known_answers.bowl(origin), rel=1e-12)
+    assert found[10, 10] == pytest.approx(oracle.bowl(origin), rel=1e-12)
 
 
 def test_filters_of_a_zero_matrix_stay_put_and_are_counted():
