@@ -50,6 +50,11 @@ def _verdict(r: Reading) -> tuple[str, str]:
     )
 
 
+def _plus_minus(error: float, value: float) -> str:
+    text = format_error(error, value)
+    return f"error {text}" if text.startswith("<") else f"± {text}"
+
+
 def _row(label: str, value: str, note: str = "") -> str:
     return f"<tr><th>{escape(label)}</th><td><small>{escape(note)}</small> {escape(value)}</td></tr>"
 
@@ -59,16 +64,16 @@ def inspector_html(r: Reading) -> str:
     kind, verdict = _verdict(r)
     k = int(r.t)
     where = f"checkpoint {k + 1} of {r.checkpoints}" if k == r.t else f"between checkpoints {k + 1} and {k + 2}"
-    share = "" if math.isnan(r.share) else f"{r.share * 100:.1f} % of the way"
+    share = "" if math.isnan(r.share) else f"{r.share * 100:.1f} % of the way to the end"
     rows = [
         _row(
             f"{r.metric.capitalize()} on the map",
             format_number(r.on_map),
-            f"± {format_error(r.map_error, r.on_map)}" if r.map_error else "computed",
+            _plus_minus(r.map_error, r.on_map) if r.map_error else "computed",
         )
         if math.isfinite(r.on_map)
         else _row(f"{r.metric.capitalize()} on the map", "outside"),
-        _row(f"Test {r.metric}", format_number(r.test), f"± {format_error(r.test_stderr, r.test)}"),
+        _row(f"Test {r.metric}", format_number(r.test), _plus_minus(r.test_stderr, r.test)),
         _row("Accuracy, training / test", " / ".join(f"{share * 100:.1f} %" for share in r.accuracy)),
         _row("Distance from the plane", format_number(r.residual, 2) if r.residual else "0", share),
     ]
@@ -76,7 +81,7 @@ def inspector_html(r: Reading) -> str:
     return f"""<div class="columns"><div>
 <div class="where"><i></i><b>At the marker</b><span>{where}, step {round(r.step)}</span></div>
 <div class="big"><b>{format_number(r.true)}</b><span>{units}training {r.metric}<br>
-± {format_error(r.stderr, r.true)} from sampling</span></div>
+{_plus_minus(r.stderr, r.true)} from sampling</span></div>
 <p class="verdict {kind}">{escape(verdict)}</p></div><table>{"".join(rows)}</table></div>"""
 
 
