@@ -1169,12 +1169,6 @@ export function render({ model, el }) {
   box.append(canvas);
   el.append(style, box);
 
-  // Where WebGL is drawn by the processor, its start takes a second: the rest of the page comes first.
-  const idle = window.requestIdleCallback ?? ((start) => setTimeout(start, 50));
-  idle(() => { if (el.isConnected) start(model, el, box, canvas); }, { timeout: 500 });
-}
-
-function start(model, el, box, canvas) {
   // Asked for here and not by three.js, which would report a missing context as an error on the console.
   const context = canvas.getContext('webgl2', {
     alpha: true,

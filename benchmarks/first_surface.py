@@ -1,0 +1,71 @@
+"""How long after the page is there the first surface is: `python benchmarks/first_surface.py [visits]`.
+
+The page counts as there when its cards stand in the window; the map, when pixels of it are painted; the surface, when
+it has been drawn in three dimensions. Times in milliseconds, in a headless browser; where that has no GPU, starting
+WebGL takes most of the surface's.
+"""
+
+from __future__ import annotations
+
+import statistics
+import subprocess
+import sys
+import sysconfig
+from pathlib import Path
+
+from playwright.sync_api import sync_playwright
+
+sys.path.insert(0, str(Path(__file__).parent.parent / "tests"))
+
+from conftest import ARGUMENTS
+from install_browser import find_browser
+
+WATCH = """(() => {
+  const deep = (s, root = document) => [...root.querySelectorAll(s),
+    ...[...root.querySelectorAll('*')].flatMap((e) => e.shadowRoot ? deep(s, e.shadowRoot) : [])];
+  const painted = (c) => c.width && c.getContext('2d')?.getImageData(c.width / 2, c.height / 2, 2, 2).data.some(Number);
+  const seen = window.seen = {}, marks = {
+    page: () => deep('h2').some((e) => e.textContent === 'Map' && e.offsetWidth),
+    map: () => deep('.bk-map').some((e) => deep('canvas', e.shadowRoot).some(painted)),
+    surface: () => deep('.surface3d').some((e) => e.dataset.size),
+    done: () => deep('.chip.done').length,
+  };
+  const look = () => {
+    for (const name in marks) if (!(name in seen) && marks[name]()) seen[name] = performance.now();
+    if (!('done' in seen && 'surface' in seen)) setTimeout(look, 50);
+  };
+  look();
+})()"""
+
+
+def visit(browser, address: str) -> dict[str, float]:
+    """Milliseconds since the request until each thing was seen."""
+    page = browser.new_page(viewport={"width": 1440, "height": 900})
+    page.add_init_script(WATCH)
+    page.goto(address)
+    page.wait_for_function("'done' in seen && 'surface' in seen")
+    found = page.evaluate("seen")
+    page.close()
+    return found
+
+
+def main(visits: int = 5) -> None:
+    """Serve the explorer, visit it, print a table."""
+    command = [Path(sysconfig.get_path("scripts")) / "landscape-explorer", "--port", "5400"]
+    quiet = {"stdout": subprocess.PIPE, "stderr": subprocess.DEVNULL, "text": True}
+    with subprocess.Popen(command, **quiet) as server, sync_playwright() as playwright:
+        address = server.stdout.readline().split()[4]
+        browser = playwright.chromium.launch(executable_path=find_browser(), args=ARGUMENTS)
+        found = [visit(browser, address) for _ in range(visits)]
+        browser.close()
+        server.terminate()
+    after = {name: [f[name] - f["page"] for f in found] for name in ("map", "surface", "done")}
+    print(f"{'page after the request':24} {statistics.median(f['page'] for f in found):6.0f} ms (median of {visits})")
+    for name, times in after.items():
+        print(
+            f"{name + ' after the page':24} {statistics.median(times):6.0f} ms ({min(times):.0f} to {max(times):.0f})"
+        )
+
+
+if __name__ == "__main__":
+    main(*map(int, sys.argv[1:]))
