@@ -9,7 +9,8 @@ import numpy as np
 import torch
 
 from .errors import ChoiceError, EvaluationError, LandscapeError
-from .metrics.base import Estimate, Metric, MetricPipeline, as_pipeline
+from .metrics.base import Estimate, Metric, MetricPipeline, PairMetric, as_pipeline
+from .models import ModelWrapper
 from .subspaces import Subspace
 
 MetricLike = Metric | MetricPipeline | Sequence[Metric]
@@ -20,7 +21,7 @@ class Evaluator:
     """Evaluates metrics at points of a subspace, one after the other, on a private copy of the model.
 
     The caller's model keeps its parameters, buffers, mode and gradients, whatever happens. One evaluator belongs to
-    one thread.
+    one thread. Pairs are those of one call and the next.
 
     Args:
         subspace: Where.
@@ -32,10 +33,11 @@ class Evaluator:
     def __init__(self, subspace: Subspace, metrics: MetricLike) -> None:
         self.subspace = subspace
         self.pipeline = as_pipeline(metrics)
-        vector = next((m for m in self.pipeline.metrics if m.dims), None)
-        if vector is not None:
-            raise ChoiceError("metrics", vector.name, "metrics of one number each; this one is an array")
+        self._pairs = [m for m in self.pipeline.metrics if isinstance(m, PairMetric)]
+        if self._pairs and len(subspace.dims) > 1:
+            raise ChoiceError("metrics", self._pairs[0].name, "without pairs of neighbors, which lines and curves have")
         self._model = subspace.model.private_copy()
+        self._before: ModelWrapper | None = None
 
     def __call__(self, coordinates: Sequence[float]) -> dict[str, Estimate]:
         """Each metric's value and standard error at one point.
@@ -46,7 +48,12 @@ class Evaluator:
         point = dict(zip(self.subspace.dims, (float(c) for c in coordinates), strict=True))
         try:
             with torch.no_grad():
-                return self.pipeline(self._model.at(self.subspace.state_at(coordinates)))
+                model = self._model.at(self.subspace.state_at(coordinates)).settled()
+                found = self.pipeline(model)
+                if self._before is not None:
+                    found |= {m.name: Estimate(m.pair(self._before, model)) for m in self._pairs}
+                self._before = model if self._pairs else None
+                return found
         except LandscapeError:
             raise
         except Exception as error:
@@ -68,7 +75,8 @@ def evaluate(subspace: Subspace, metrics: MetricLike, points: Iterable[Sequence[
         points: Coordinates, one sequence a point.
 
     Returns:
-        By metric name, an array of one value a point; under ``<name>_stderr`` the standard errors over examples.
+        By metric name, an array of one value a point (an array a point for a vector metric); under ``<name>_stderr``
+        the standard errors over examples.
     """
     evaluator = Evaluator(subspace, metrics)
     rows = [evaluator(point) for point in points]

@@ -72,7 +72,7 @@ def provenance(subspace: Subspace, metrics: Sequence[Metric]) -> dict[str, Any]:
         "subspace": {"type": type(subspace).__name__, "bounds": subspace.bounds, **subspace.facts},
         "model": fingerprint(subspace.model.parameters),
         "data": data,
-        "batch_norm": "stored statistics",
+        **subspace.model.facts,
         "precision": str(subspace.model.dtype).removeprefix("torch."),
         "tf32": torch.backends.cuda.matmul.allow_tf32,
         "cudnn_deterministic": torch.backends.cudnn.deterministic,

@@ -1,10 +1,13 @@
-"""Models as functions of their parameters, evaluated without ever touching the caller's module."""
+"""Models as functions of their parameters, evaluated without ever touching the caller's modules."""
 
 from __future__ import annotations
 
 import copy
-from collections.abc import Mapping
-from typing import Any, final
+import threading
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from fnmatch import fnmatchcase
+from typing import Any
 
 import torch
 from torch import Tensor, nn
@@ -13,49 +16,164 @@ from torch.func import functional_call
 from .errors import ChoiceError
 from .parameters import Parameters
 
+Selection = str | Sequence[str] | Callable[[str, Tensor], bool]
 
-@final
+MODES = ("eval", "as-is")
+BATCH_NORM = ("stored", "re-estimated", "batch")
+_NORMS = nn.modules.batchnorm._BatchNorm
+_DROPOUTS = nn.modules.dropout._DropoutNd
+
+# A module that cannot be copied is used by one evaluation at a time, whoever asks.
+_ONE_AT_A_TIME = threading.RLock()
+
+
+class _Root(nn.Module):
+    """All modules of a model under one root, which ``functional_call`` needs, and the object they belong to."""
+
+    def __init__(self, parts: Mapping[str, nn.Module], subject: Any) -> None:
+        super().__init__()
+        self.parts = nn.ModuleDict(dict(parts))
+        self.subject = (subject,)  # in a tuple: not a second registration of the same module
+
+    def forward(self, function: Callable[..., Any], *args: Any, **kwargs: Any) -> Any:
+        return function(self.subject[0], *args, **kwargs)
+
+
+def _forward(module: Any, *args: Any, **kwargs: Any) -> Any:
+    return module(*args, **kwargs)
+
+
 class ModelWrapper:
     r"""A model :math:`f(\theta, x)` at a point :math:`\theta` of its parameter space.
 
     This is what a metric is called with. ``forward(x)`` evaluates the model at the wrapper's own parameters;
     ``at(theta)`` is the same model elsewhere. Neither changes the module that was wrapped.
 
-    The parameters that span the space are all floating-point parameters, frozen ones included; tied weights count
-    once. Buffers (batch-norm statistics) are part of the function, not of the space.
+    The parameters that span the space are all floating-point parameters, frozen ones included, or those that are
+    selected; tied weights count once. Everything else (buffers, parameters that were not selected) is part of the
+    function and not of the space.
 
     Args:
         module: The network.
-        parameters: Its parameters by name, detached; by default the module's own.
-        buffers: Its buffers by name; by default the module's own.
+        parameters: Which parameters span the space: a name pattern (``"layer3.*"``), several, or a predicate of
+            (name, tensor); by default all.
+        mode: ``"eval"``, whatever ``module.training`` says, or ``"as-is"``. As it is, dropout makes values noisy, and
+            batch norm in training mode makes them depend on the batches.
+        batch_norm: Statistics at a point: ``"stored"`` ones; ``"re-estimated"`` from ``batch_norm_data`` at each point;
+            of each ``"batch"``, which makes values depend on the batches.
+        batch_norm_data: Batches of inputs (of the first argument of the forward) for ``"re-estimated"``.
+
+    References:
+        Izmailov et al. 2018, Averaging Weights Leads to Wider Optima (re-estimated statistics, section 3.2).
     """
+
+    _prefix = "parts.model."
 
     def __init__(
         self,
         module: nn.Module,
-        parameters: Parameters | None = None,
-        buffers: Mapping[str, Tensor] | None = None,
+        parameters: Selection | None = None,
+        mode: str = "eval",
+        batch_norm: str = "stored",
+        batch_norm_data: Sequence[Tensor] = (),
     ) -> None:
-        self._module = module
-        if parameters is None:
-            parameters = {n: p.detach() for n, p in module.named_parameters() if p.is_floating_point()}
-        self.parameters: Parameters = parameters
-        self.buffers: Mapping[str, Tensor] = dict(module.named_buffers()) if buffers is None else buffers
+        self._set_up(_Root({"model": module}, module), parameters, mode, batch_norm, batch_norm_data)
+
+    def _set_up(
+        self,
+        root: _Root,
+        parameters: Selection | None,
+        mode: str,
+        batch_norm: str,
+        batch_norm_data: Sequence[Tensor],
+    ) -> None:
+        if mode not in MODES:
+            raise ChoiceError("mode", mode, f"one of {', '.join(MODES)}")
+        if batch_norm not in BATCH_NORM:
+            raise ChoiceError("batch_norm", batch_norm, f"one of {', '.join(BATCH_NORM)}")
+        if (batch_norm == "re-estimated") != bool(len(batch_norm_data)):
+            raise ChoiceError("batch_norm_data", len(batch_norm_data), "given with batch_norm='re-estimated' only")
+        self._root, self._alone = root, False
+        self.mode, self.batch_norm, self._batch_norm_data = mode, batch_norm, tuple(batch_norm_data)
+        own = {self._own(n): p.detach() for n, p in root.named_parameters()}
+        selected = _selected(own, parameters)
+        self.parameters: Parameters = {n: p for n, p in own.items() if n in selected}
+        fixed = {n: p for n, p in own.items() if n not in selected}
+        self.buffers: Mapping[str, Tensor] = fixed | {self._own(n): b for n, b in root.named_buffers()}
+
+    def _own(self, name: str) -> str:
+        return name.removeprefix(self._prefix)
 
     @property
     def dtype(self) -> torch.dtype:
         """Type in which points are formed: float64 when a parameter is float64, float32 otherwise."""
         return torch.float64 if any(p.dtype == torch.float64 for p in self.parameters.values()) else torch.float32
 
-    def get_model(self) -> nn.Module:
-        """The underlying module. Its own parameters are those that were wrapped, not those of this point."""
-        return self._module
+    @property
+    def facts(self) -> dict[str, Any]:
+        """For the provenance: mode, batch-norm policy, and the modules that make values noisy."""
+        noisy = [self._own(n) for n, m in self._root.named_modules() if isinstance(m, _DROPOUTS) and m.training]
+        training = [self._own(n) for n, m in self._root.named_modules() if isinstance(m, _NORMS) and m.training]
+        as_is = self.mode == "as-is"
+        return {
+            "mode": self.mode,
+            "batch_norm": {"stored": "stored statistics"}.get(self.batch_norm, f"{self.batch_norm} statistics"),
+            "active_dropout": noisy if as_is else [],
+            "batch_norm_in_training": training if as_is else [],
+        }
+
+    def get_model(self) -> Any:
+        """The model that was wrapped. Its own parameters are not those of this point."""
+        return self._root.subject[0]
+
+    def names(self) -> set[str]:
+        """Names of all parameters and buffers, every one of several names of a tied tensor included."""
+        parameters = self._root.named_parameters(remove_duplicate=False)
+        return {self._own(n) for n, _ in [*parameters, *self._root.named_buffers(remove_duplicate=False)]}
+
+    def owner(self, name: str) -> nn.Module:
+        """The submodule that holds a parameter, which tells what a filter of it is."""
+        return self._root.get_submodule((self._prefix + name).rpartition(".")[0])
 
     def forward(self, *args: Any, **kwargs: Any) -> Any:
-        """The model's output at this wrapper's parameters and buffers, for the arguments of the module's forward."""
-        return functional_call(self._module, {**self.parameters, **self.buffers}, args, kwargs)
+        """The model's output at this wrapper's parameters, for the arguments of the module's forward."""
+        return self.call(_forward, *args, **kwargs)
 
-    __call__ = forward
+    def __call__(self, *args: Any, **kwargs: Any) -> Any:
+        """The same as ``forward``."""
+        return self.forward(*args, **kwargs)
+
+    def call(self, function: Callable[..., Any], *args: Any, **kwargs: Any) -> Any:
+        """``function(model, *args, **kwargs)``, where the model has this wrapper's parameters meanwhile.
+
+        Whatever the function does with the model it is given counts: attributes, methods, several forward passes.
+        """
+        state = {self._prefix + n: t for n, t in {**self.parameters, **self.buffers}.items()}
+        with self._evaluating():
+            return functional_call(self._root, state, (function, *args), kwargs)
+
+    @contextmanager
+    def _evaluating(self) -> Iterator[None]:
+        """For what could not be copied: nobody else uses it meanwhile, and its modes are put back."""
+        if not self._alone:
+            yield
+            return
+        with _ONE_AT_A_TIME:
+            modes = [(m, m.training) for m in self._root.modules()]
+            try:
+                self._set_mode(self._root)
+                yield
+            finally:
+                for module, training in modes:
+                    module.training = training
+
+    def _set_mode(self, root: nn.Module) -> None:
+        if self.mode == "eval":
+            root.eval()
+        if self.batch_norm == "batch":
+            for module in root.modules():
+                if isinstance(module, _NORMS):
+                    module.train()
 
     def at(self, state: Mapping[str, Tensor]) -> ModelWrapper:
         """The same model elsewhere in parameter space.
@@ -64,40 +182,119 @@ class ModelWrapper:
             state: Parameters, and buffers if they differ too, by name. Values are cast to the type of the model's
                 own, which is how a float16 model is evaluated at points formed in float32.
         """
-        cast = {n: state[n].to(p.dtype) for n, p in self.parameters.items()}
-        buffers = {n: state[n].to(b.dtype) if n in state else b for n, b in self.buffers.items()}
-        return ModelWrapper(self._module, cast, buffers)
+        moved = copy.copy(self)
+        moved.parameters = {n: state[n].to(p.dtype) for n, p in self.parameters.items()}
+        fresh = self.mode == "as-is" or self.batch_norm == "batch"  # a forward pass may change them
+        moved.buffers = {
+            n: state[n].to(b.dtype) if n in state else b.clone() if fresh else b for n, b in self.buffers.items()
+        }
+        return moved
+
+    def settled(self) -> ModelWrapper:
+        """This point with its batch-norm statistics re-estimated, if that is the policy; else itself.
+
+        They become the plain average over the batches of ``batch_norm_data``.
+        """
+        if self.batch_norm != "re-estimated":
+            return self
+        moved = self.at(self.parameters)
+        norms = [(n, m) for n, m in moved._root.named_modules() if isinstance(m, _NORMS) and m.track_running_stats]
+        before = [(m.momentum, m.training) for _, m in norms]
+        names = {self._own(f"{n}.{b}") for n, m in norms for b, _ in m.named_buffers()}
+        moved.buffers = {n: torch.zeros_like(b) if n in names else b for n, b in self.buffers.items()}
+        try:
+            for _, module in norms:
+                module.momentum, module.training = None, True  # None: the average over batches
+            for inputs in self._batch_norm_data:
+                moved.call(_forward, inputs)
+        finally:
+            for (_, module), (momentum, training) in zip(norms, before, strict=True):
+                module.momentum, module.training = momentum, training
+        return moved
 
     def private_copy(self) -> ModelWrapper:
-        """A copy for one thread, in evaluation mode: parameters share their storage, everything else is copied.
+        """A copy for one thread, in its mode: parameters share their storage, everything else is copied.
 
         One module used by two threads at once gives wrong results silently, since ``functional_call`` swaps the
-        parameters of the module in place while it runs.
+        parameters of the module in place while it runs. A model that cannot be copied (it holds a live environment, a
+        lock) is swapped in place, one evaluation at a time, and restored.
         """
-        memo: dict[int, Any] = {id(p): p for p in self._module.parameters()}
-        module = copy.deepcopy(self._module, memo).eval()
-        return ModelWrapper(module, self.parameters, {n: b.clone() for n, b in self.buffers.items()})
+        private = copy.copy(self)
+        memo: dict[int, Any] = {id(p): p for p in self._root.parameters()}
+        try:
+            private._root = copy.deepcopy(self._root, memo)
+            self._set_mode(private._root)
+        except Exception:
+            private._alone = True
+        private.buffers = {n: b.clone() for n, b in self.buffers.items()}
+        return private
 
     def snapshot(self) -> dict[str, Tensor]:
         """A copy of the parameters in ``dtype``: the origin of a subspace, unmoved by later training."""
         return {n: p.to(self.dtype, copy=True) for n, p in self.parameters.items()}
 
-    def owner(self, name: str) -> nn.Module:
-        """The submodule that holds a parameter, which tells what a filter of it is."""
-        return self._module.get_submodule(name.rpartition(".")[0])
+
+class GeneralModelWrapper(ModelWrapper):
+    """A model of several modules, for instance an agent of two networks, or anything with a forward of its own.
+
+    Args:
+        model: What ``forward_fn`` is called with; any object that uses the modules.
+        modules: The modules whose parameters span the space: a list (parameters are then named ``"0.weight"``) or a
+            mapping from names (``"actor.weight"``).
+        forward_fn: ``forward_fn(model, x)``. It must use the model that it is given and none from outside.
+        **options: ``parameters``, ``mode``, ``batch_norm``, ``batch_norm_data`` as for ``ModelWrapper``.
+    """
+
+    _prefix = "parts."
+
+    def __init__(
+        self,
+        model: Any,
+        modules: Sequence[nn.Module] | Mapping[str, nn.Module],
+        forward_fn: Callable[..., Any],
+        **options: Any,
+    ) -> None:
+        named = modules if isinstance(modules, Mapping) else {str(k): m for k, m in enumerate(modules)}
+        if not named or not all(isinstance(m, nn.Module) for m in named.values()):
+            raise ChoiceError("modules", list(named), "one torch.nn.Module or more")
+        self._forward_fn = forward_fn
+        defaults = {"parameters": None, "mode": "eval", "batch_norm": "stored", "batch_norm_data": ()}
+        self._set_up(_Root(named, model), **{**defaults, **options})
+
+    def forward(self, *args: Any, **kwargs: Any) -> Any:
+        """``forward_fn(model, *args)`` at this wrapper's parameters."""
+        return self.call(self._forward_fn, *args, **kwargs)
 
 
-def wrap_model(model: nn.Module | ModelWrapper) -> ModelWrapper:
+def _selected(own: Parameters, selection: Selection | None) -> set[str]:
+    floating = {n for n, p in own.items() if p.is_floating_point()}
+    if selection is None:
+        chosen = floating
+    elif callable(selection):
+        chosen = {n for n in floating if selection(n, own[n])}
+    else:
+        patterns = [selection] if isinstance(selection, str) else list(selection)
+        chosen = {n for n in floating if any(fnmatchcase(n, pattern) for pattern in patterns)}
+    if not chosen:
+        some = ", ".join(list(own)[:5]) or "none at all"
+        raise ChoiceError("parameters", selection, f"a choice of at least one floating-point parameter (here: {some})")
+    return chosen
+
+
+def wrap_model(model: nn.Module | ModelWrapper, **options: Any) -> ModelWrapper:
     """A ``ModelWrapper`` of a network; a wrapper is returned as it is.
+
+    Args:
+        model: A network, or a wrapper.
+        **options: ``parameters``, ``mode``, ``batch_norm``, ``batch_norm_data`` as for ``ModelWrapper``.
 
     Raises:
         ChoiceError: If it is neither, or has no floating-point parameter.
     """
     if isinstance(model, ModelWrapper):
+        if options:
+            raise ChoiceError("model", type(model).__name__, "a module, if it is to be wrapped with options")
         return model
     if not isinstance(model, nn.Module):
         raise ChoiceError("model", type(model).__name__, "a torch.nn.Module or a ModelWrapper")
-    wrapper = ModelWrapper(model)
-    if not wrapper.parameters:
-        raise ChoiceError("model", type(model).__name__, "a module with at least one floating-point parameter")
-    return wrapper
+    return ModelWrapper(model, **options)

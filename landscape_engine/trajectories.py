@@ -78,8 +78,8 @@ class Trajectory:
     def check_fits(self, model: ModelWrapper) -> None:
         """Raise ``MismatchError`` unless each parameter of the model is here, in the same shape."""
         found = {n: s[0] for n, s in self.states.items() if n in model.parameters or n not in model.buffers}
-        aliases = dict(model.get_model().named_parameters(remove_duplicate=False))
-        found = {n: t for n, t in found.items() if n in model.parameters or n not in aliases}
+        names = model.names()
+        found = {n: t for n, t in found.items() if n in model.parameters or n not in names}
         remedy = "Load the checkpoints of this model, or choose the model they came from."
         check_match(found, model.parameters, "the checkpoints do", remedy)
 

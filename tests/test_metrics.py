@@ -2,6 +2,7 @@
 
 import threading
 from functools import partial
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -11,7 +12,7 @@ from torch import nn
 
 import landscape_engine as le
 import oracle
-from landscape_engine.metrics import Accuracy, Loss
+from landscape_engine.metrics import Accuracy, Examples, Loss, Metric, PairMetric
 
 
 def linear_problem(count=17, size=4, dtype=torch.float64, seed=0):
@@ -120,7 +121,7 @@ def test_a_loss_of_many_values_an_example_is_torchs_mean():
     pipeline = [Loss(F.cross_entropy, x, y, batch_size=2), Accuracy(x, y, batch_size=2)]
     found = le.evaluate(le.Line.random(model), pipeline, [(0.0,)])
     assert found["loss"][0] == pytest.approx(F.cross_entropy(model(x), y).item(), rel=1e-12)
-    assert found["accuracy"][0] == pytest.approx(float((model(x).argmax(1) == y).double().mean()), rel=1e-12)
+    assert found["accuracy"][0] == pytest.approx(float((model(x).argmax(1) == y)[y >= 0].double().mean()), rel=1e-12)
 
 
 def test_a_loss_that_knows_no_reduction_is_evaluated_on_the_whole_set():
@@ -141,3 +142,174 @@ def test_metrics_of_one_data_set_share_a_forward_pass_and_keep_their_order():
     found = le.Evaluator(le.Line.random(model), twice)((0.0,))
     assert list(found) == ["accuracy", "loss", "few"]
     assert len(calls) == 2
+
+
+class Dictionary(torch.utils.data.Dataset):
+    """Examples as dicts."""
+
+    def __init__(self, x, y, key):
+        self.x, self.y, self.key = x, y, key
+
+    def __len__(self):
+        return len(self.x)
+
+    def __getitem__(self, k):
+        return {"input": self.x[k], self.key: self.y[k]}
+
+
+FORMS = {
+    "data set of tuples": lambda x, y: {"data": torch.utils.data.TensorDataset(x, y)},
+    "data set of dicts": lambda x, y: {"data": Dictionary(x, y, "labels")},
+    "dicts with a key": lambda x, y: {"data": Dictionary(x, y, "truth"), "targets": "truth"},
+    "loader": lambda x, y: {"data": torch.utils.data.DataLoader(torch.utils.data.TensorDataset(x, y), batch_size=4)},
+    "list of batches": lambda x, y: {"data": [[x[:10], y[:10]], [x[10:], y[10:]]]},
+    "forward": lambda x, y: {"data": [(x, y)], "forward": lambda model, batch: model(batch[0])},
+    "pair": lambda x, y: {"data": (x, y)},
+}
+
+
+@pytest.mark.parametrize("form", FORMS)
+@pytest.mark.parametrize("batch_size", [1, 5, 17])
+def test_every_form_of_data_gives_the_same_mean(form, batch_size):
+    model, x, y = classification()
+    given = FORMS[form](x, y)
+    pipeline = [Loss(F.cross_entropy, **given, batch_size=batch_size), Accuracy(**given, batch_size=batch_size)]
+    found = le.evaluate(le.Line.random(model), pipeline, [(0.0,)])
+    assert found["loss"][0] == pytest.approx(F.cross_entropy(model(x), y).item(), rel=1e-12)
+    assert found["accuracy"][0] == pytest.approx(float((model(x).argmax(1) == y).double().mean()), rel=1e-12)
+    each = F.cross_entropy(model(x), y, reduction="none").detach().numpy()
+    assert found["loss_stderr"][0] == pytest.approx(each.std(ddof=1) / 17**0.5, rel=1e-10)
+
+
+class Focal(nn.Module):
+    """A loss of its own with class weights of its own, which it averages with."""
+
+    def __init__(self, weight, reduction="mean"):
+        super().__init__()
+        self.weight, self.reduction = weight, reduction
+
+    def forward(self, outputs, targets):
+        w = self.weight[targets]
+        values = w * (1 - outputs.softmax(1).gather(1, targets[:, None])[:, 0]) ** 2
+        return values if self.reduction == "none" else values.sum() / w.sum()
+
+
+@pytest.mark.parametrize("batch_size", [1, 5, 17])
+@pytest.mark.parametrize("loss", [Focal(WEIGHT), nn.MSELoss(reduction="sum")], ids=["weights", "sum"])
+def test_a_loss_that_averages_in_its_own_way_is_given_all_examples_at_once(loss, batch_size):
+    model, x, y = classification()
+    targets = y if isinstance(loss, Focal) else torch.randn(17, 3, dtype=torch.float64)
+    found = le.evaluate(le.Line.random(model), Loss(loss, x, targets, batch_size=batch_size), [(0.0,)])
+    assert found["loss"][0] == pytest.approx(loss(model(x), targets).item(), rel=1e-12)
+
+
+@pytest.mark.parametrize("batch_size", [1, 5, 17])
+def test_masked_tokens_do_not_count(batch_size):
+    torch.manual_seed(0)
+    model = nn.Linear(4, 3).double()
+    x, y = torch.randn(17, 6, 4, dtype=torch.float64), torch.randint(0, 3, (17, 6))
+    mask = torch.rand(17, 6) > 0.4
+    mask[:, 0] = True
+    batches = [{"input": x[k : k + batch_size], "y": y[k : k + batch_size], "mask": mask[k : k + batch_size]}
+               for k in range(0, 17, batch_size)]  # fmt: skip
+    each = Loss(
+        lambda outputs, targets, reduction="mean": F.cross_entropy(outputs.mT, targets, reduction=reduction),
+        data=batches,
+        forward=lambda model, batch: model(batch["input"]),
+        weights=lambda batch: batch["mask"],
+    )
+    found = le.evaluate(le.Line.random(model), each, [(0.0,)])["loss"][0]
+    assert found == pytest.approx(F.cross_entropy(model(x)[mask], y[mask]).item(), rel=1e-12)
+
+
+class Speaking(nn.Module):
+    """Computes its loss itself and returns it beside its logits, as language models do."""
+
+    def __init__(self):
+        super().__init__()
+        self.layer = nn.Linear(4, 3)
+
+    def forward(self, input, labels=None):
+        scores = self.layer(input)
+        loss = None if labels is None else F.cross_entropy(scores.mT, labels)
+        return SimpleNamespace(logits=scores, loss=loss)
+
+
+@pytest.mark.parametrize("batch_size", [1, 5, 17])
+def test_a_loss_computed_inside_the_model_is_weighted_by_what_it_is_the_mean_of(batch_size):
+    torch.manual_seed(0)
+    model = Speaking().double()
+    x, y = torch.randn(17, 6, 4, dtype=torch.float64), torch.randint(0, 3, (17, 6))
+    y[::3, 2:] = -100
+    data = Examples(Dictionary(x, y, "labels"), batch_size, forward=lambda model, batch: model(**batch))
+    counted = Loss(None, data=data, weights=lambda batch: (batch["labels"] >= 0).sum())
+    found = le.evaluate(le.Line.random(model), [counted, Accuracy(data=data)], [(0.0,)])
+    assert found["loss"][0] == pytest.approx(model(x, y).loss.item(), rel=1e-12)
+    right = (model(x).logits.argmax(-1) == y)[y >= 0].double().mean()
+    assert found["accuracy"][0] == pytest.approx(float(right), rel=1e-12)
+
+
+def test_the_model_s_logits_are_what_the_loss_is_given():
+    torch.manual_seed(0)
+    model = Speaking().double()
+    x, y = torch.randn(17, 6, 4, dtype=torch.float64), torch.randint(0, 3, (17, 6))
+    found = le.evaluate(
+        le.Line.random(model), Loss(lambda out, t: F.cross_entropy(out.mT, t), data=Dictionary(x, y, "y")), [(0.0,)]
+    )
+    assert found["loss"][0] == pytest.approx(model(x, y).loss.item(), rel=1e-12)
+
+
+def test_inputs_that_the_model_changes_stay_as_they_are():
+    class Impolite(nn.Module):
+        def __init__(self):
+            super().__init__()
+            self.layer = nn.Linear(4, 3)
+
+        def forward(self, x):
+            return self.layer(x.mul_(2))
+
+    torch.manual_seed(0)
+    model, x, y = Impolite(), torch.randn(9, 4), torch.randint(0, 3, (9,))
+    before = x.clone()
+    loss = Loss(F.cross_entropy, x, y, batch_size=4)
+    found = le.evaluate(le.Line.random(model), loss, [(0.0,), (0.0,), (0.0,)])["loss"]
+    assert torch.equal(x, before)
+    assert found == pytest.approx([F.cross_entropy(model(x.clone()), y).item()] * 3, rel=1e-6)
+
+
+class Norms(Metric):
+    """The norm of each parameter: a vector."""
+
+    name, dims = "norms", ("parameter",)
+
+    def __call__(self, model_wrapper):
+        return torch.stack([p.norm() for p in model_wrapper.parameters.values()])
+
+
+def test_a_vector_metric_is_an_array_at_each_point_and_never_refined():
+    model = nn.Linear(4, 3)
+    line = le.Line.random(model)
+    found = le.evaluate(line, Norms(), [(0.0,), (0.5,)])["norms"]
+    assert found.shape == (2, 2)
+    assert found[0] == pytest.approx([model.weight.norm().item(), model.bias.norm().item()], rel=1e-6)
+    with pytest.raises(le.ChoiceError, match="'norms'"):
+        list(le.refine(Norms(), line))
+
+
+class Step(PairMetric):
+    """How far apart two neighbors are."""
+
+    name = "step"
+
+    def pair(self, a, b):
+        return sum(float(((b.parameters[n] - p) ** 2).sum()) for n, p in a.parameters.items()) ** 0.5
+
+
+def test_a_pair_metric_is_measured_between_neighbors_of_a_line():
+    model = nn.Linear(4, 3).double()
+    line = le.Line.random(model, normalization="model")
+    found = le.evaluate(line, [Step(), Norms()], [(0.0,), (0.5,), (2.0,)])["step"]
+    length = sum(float((d**2).sum()) for d in line.directions[0].values()) ** 0.5
+    np.testing.assert_allclose(found, [np.nan, 0.5 * length, 1.5 * length], rtol=1e-12)
+    with pytest.raises(le.ChoiceError, match="lines and curves"):
+        le.evaluate(le.Plane.random(model), Step(), [(0.0, 0.0)])

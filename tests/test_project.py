@@ -15,7 +15,7 @@ EXPORTED = """
 ChoiceError Curve DirectionError EvaluationError Evaluator FileFormatError LandscapeError Line MismatchError
 ModelWrapper Plane Progress Projection Refiner Trajectory TrajectoryRecorder evaluate refine wrap_model
 """.split()
-METRICS = "Accuracy Estimate ExampleMetric Examples Loss Metric MetricPipeline".split()
+METRICS = "Accuracy Estimate ExampleMetric Examples Loss Metric MetricPipeline PairMetric".split()
 
 # What the engine may never load: it knows no screen.
 SCREEN = "panel param bokeh holoviews explorer sample_models".split()

@@ -4,16 +4,18 @@ from __future__ import annotations
 
 import abc
 from collections import Counter
-from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from collections.abc import Sequence
 from typing import Any, NamedTuple, final
 
+import numpy as np
 import torch
 from torch import Tensor
 
 from ..errors import ChoiceError, MismatchError
 from ..models import ModelWrapper
-from ..parameters import fingerprint
+from .data import Examples, join, length
+
+ENOUGH = 32  # examples that tell how a loss averages
 
 
 class Metric(abc.ABC):
@@ -45,50 +47,8 @@ class Metric(abc.ABC):
 class Estimate(NamedTuple):
     """A value, and its standard error over examples (NaN where there is none)."""
 
-    value: float
+    value: Any
     stderr: float = float("nan")
-
-
-@final
-@dataclass(frozen=True, eq=False)
-class Examples:
-    """Inputs and targets, taken in batches.
-
-    Args:
-        inputs: (N, ...), what the model is called with.
-        targets: (N, ...), what its outputs are compared with.
-        batch_size: Examples in one forward pass; it changes memory and speed, never a value.
-    """
-
-    inputs: Tensor
-    targets: Tensor
-    batch_size: int = 4096
-
-    def __post_init__(self) -> None:
-        if len(self.inputs) != len(self.targets):
-            raise MismatchError(
-                f"inputs and targets do not fit: there are {len(self.inputs)} inputs, but {len(self.targets)} targets."
-                " Pass one target for each input.",
-                expected=len(self.inputs),
-                found=len(self.targets),
-            )
-        if not len(self.inputs):
-            raise ChoiceError("inputs", 0, "one example or more")
-        if self.batch_size < 1:
-            raise ChoiceError("batch_size", self.batch_size, "1 or more")
-
-    def batches(self) -> Iterator[tuple[Tensor, Tensor]]:
-        """Pairs of inputs and targets, in order."""
-        yield from zip(self.inputs.split(self.batch_size), self.targets.split(self.batch_size), strict=True)
-
-    def is_same_as(self, other: Examples) -> bool:
-        """Whether both hold the very same tensors, so that one forward pass serves both."""
-        same = self.inputs is other.inputs and self.targets is other.targets
-        return same and self.batch_size == other.batch_size
-
-    def fingerprint(self) -> str:
-        """Sixteen hexadecimal digits that identify the data."""
-        return fingerprint({"inputs": self.inputs, "targets": self.targets})
 
 
 class ExampleMetric(Metric):
@@ -100,13 +60,25 @@ class ExampleMetric(Metric):
 
     References:
         Cochran 1977, Sampling Techniques, section 6.3 (the standard error of a ratio).
+
+    Attributes:
+        data: The examples.
+        whole: Whether the value needs the outputs of all examples at once; ``contributions`` is then called with them.
+        single: Whether its contributions are those of single examples, which a standard error needs.
+        sure: Whether all this is known; if not, ``prepare`` is called once with some examples.
     """
 
     data: Examples
+    whole: bool = False
+    single: bool = True
+    sure: bool = True
 
     @abc.abstractmethod
-    def contributions(self, outputs: Any, batch: tuple[Tensor, Tensor]) -> tuple[Tensor, Tensor]:
+    def contributions(self, outputs: Any, batch: Any) -> tuple[Tensor, Tensor]:
         """Sums and weights of the examples of a batch, both of shape (examples,)."""
+
+    def prepare(self, outputs: Any, batch: Any) -> None:
+        """Look at the first examples before any is counted."""
 
     def __call__(self, model_wrapper: ModelWrapper) -> float:
         """The mean at the wrapper's parameters."""
@@ -115,6 +87,27 @@ class ExampleMetric(Metric):
     def estimate(self, model_wrapper: ModelWrapper) -> Estimate:
         """The mean and its standard error."""
         return _measure_examples([self], model_wrapper)[0]
+
+
+class PairMetric(Metric):
+    """A quantity of two neighboring points, for instance of two checkpoints of a path.
+
+    On lines and curves only. The value at a node is that of the pair (the node before it, itself); the first node has
+    none (NaN).
+    """
+
+    @abc.abstractmethod
+    def pair(self, a: ModelWrapper, b: ModelWrapper) -> Any:
+        """The value of a pair of neighboring points, in the order of the path."""
+
+    def __call__(self, model_wrapper: ModelWrapper) -> float:
+        """A single point has no value."""
+        return float("nan")
+
+
+def logits(outputs: Any) -> Any:
+    """The ``logits`` of what a model returned, if it has some (as those of Hugging Face models have), else itself."""
+    return outputs if isinstance(outputs, Tensor) else getattr(outputs, "logits", outputs)
 
 
 @final
@@ -141,14 +134,40 @@ class _RatioSum:
         return Estimate(ratio, (n / (n - 1) * spread) ** 0.5 / abs(w))
 
 
+def _prepare(metrics: Sequence[ExampleMetric], model_wrapper: ModelWrapper) -> None:
+    """Show the metrics the first examples: a batch, or as many small ones as make a few dozen."""
+    if not metrics:
+        return
+    data, shown = metrics[0].data, []
+    for batch in data.batches():
+        shown.append((logits(data.outputs(model_wrapper, batch)), batch))
+        if sum(length(b) for _, b in shown) >= ENOUGH:
+            break
+    outputs, together = (join(part) for part in zip(*shown, strict=True))
+    for metric in metrics:
+        metric.prepare(outputs, together)
+
+
 def _measure_examples(metrics: Sequence[ExampleMetric], model_wrapper: ModelWrapper) -> list[Estimate]:
     """Several metrics of the same data from one forward pass."""
     sums = [_RatioSum() for _ in metrics]
-    for batch in metrics[0].data.batches():
-        outputs = model_wrapper.forward(batch[0])
+    data = metrics[0].data
+    _prepare([m for m in metrics if not m.sure], model_wrapper)
+    kept: list[tuple[Any, Any]] = []
+    for batch in data.batches():
+        outputs = data.outputs(model_wrapper, batch)
         for metric, total in zip(metrics, sums, strict=True):
-            total.add(*metric.contributions(outputs, batch))
-    return [total.estimate() for total in sums]
+            if not metric.whole:
+                total.add(*metric.contributions(outputs, batch))
+        if any(metric.whole for metric in metrics):
+            kept.append((logits(outputs), batch))
+    if kept:
+        everything = join([o for o, _ in kept]), join([b for _, b in kept])
+        for metric, total in zip(metrics, sums, strict=True):
+            if metric.whole:
+                total.add(*metric.contributions(*everything))
+    pairs = zip(metrics, sums, strict=True)
+    return [t.estimate() if m.single else Estimate(t.estimate().value) for m, t in pairs]
 
 
 @final
@@ -185,8 +204,21 @@ class MetricPipeline:
             found.update((m.name, e) for m, e in zip(group, estimates, strict=True))
         for metric in self.metrics:
             if metric.name not in found:
-                found[metric.name] = Estimate(float(metric(model_wrapper)))
+                found[metric.name] = _estimate(metric, metric(model_wrapper))
         return {m.name: found[m.name] for m in self.metrics}
+
+
+def _estimate(metric: Metric, value: Any) -> Estimate:
+    """A metric's value checked against its dims: a number, or an array of that many dimensions."""
+    array = value.detach().double().cpu().numpy() if isinstance(value, Tensor) else np.asarray(value, dtype=float)
+    if array.ndim != len(metric.dims) and array.size != 1:
+        raise MismatchError(
+            f"metric '{metric.name}' returned an array of shape {array.shape}, but its dims are {metric.dims}. "
+            "Return a number, or set dims to one name for each dimension.",
+            expected=metric.dims,
+            found=array.shape,
+        )
+    return Estimate(array if metric.dims else float(array.reshape(())))
 
 
 def as_pipeline(metrics: Metric | MetricPipeline | Sequence[Metric]) -> MetricPipeline:

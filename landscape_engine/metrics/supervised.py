@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import copy
-import dataclasses
 import functools
 import inspect
 from collections.abc import Callable
@@ -14,24 +13,43 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from ..errors import ChoiceError
-from .base import ExampleMetric, Examples
+from .base import ExampleMetric, logits
+from .data import Examples, length
 
 _CROSS_ENTROPIES = (F.cross_entropy, F.nll_loss, nn.CrossEntropyLoss, nn.NLLLoss)
+
+
+def _examples(inputs: Any, targets: Any, data: Any, batch_size: int, forward: Callable[..., Any] | None) -> Examples:
+    if isinstance(data, Examples):
+        return data
+    if data is not None:
+        return Examples(data, batch_size, forward, targets)
+    if not (isinstance(inputs, Tensor) and isinstance(targets, Tensor)):
+        raise ChoiceError("inputs", type(inputs).__name__, "a tensor, with a tensor of targets; or pass data=")
+    return Examples((inputs, targets), batch_size, forward)
 
 
 @final
 class Loss(ExampleMetric):
     r"""The mean of a loss over a data set, :math:`L(\theta) = \sum_i w_i \ell(f(\theta, x_i), y_i) / \sum_i w_i`.
 
-    The weights are those that the loss itself averages with: 1 for each value it returns, the class weights of a cross
-    entropy, 0 for targets equal to its ``ignore_index``. A loss that cannot be asked for one value an example
-    (``reduction="none"``) is evaluated on the whole set in one pass, without a standard error.
+    It is what the loss function gives for all examples at once, whatever the batches. The weights are those that it
+    averages with: 1 for each value it returns, the class weights of a cross entropy, 0 for targets equal to its
+    ``ignore_index``. A loss that cannot be asked for one value an example (``reduction="none"``), or whose mean over
+    some examples is not the one found from these weights, is given the outputs of all examples together, and has no
+    standard error.
 
     Args:
         loss_function: ``torch.nn.functional.cross_entropy``, ``torch.nn.MSELoss()``, or any function of (outputs,
-            targets).
+            targets). None if the model computes its loss: the outputs are then the loss, or have it as ``loss``;
+            one value an example, or the mean of a batch.
         inputs: (N, ...), what the model is called with.
-        targets: (N, ...).
+        targets: (N, ...). With ``data``, the key of the targets, or a function of a batch.
+        data: Instead of both: a ``Dataset``, a ``DataLoader``, batches, or ``Examples`` that several metrics share.
+        forward: ``forward(model, batch)``, if the model is to be called in another way than ``Examples`` does.
+        weights: ``weights(batch)``, weights of the values (a mask, for instance), of the shape of what
+            ``reduction="none"`` returns or of its first dimensions. If the model returns the mean of a batch: the
+            number of values it is the mean of, by default the number of examples.
         name: Variable name in results.
         long_name: What an axis says; ``name`` when left out.
         batch_size: Examples in one forward pass; never changes the value.
@@ -41,58 +59,98 @@ class Loss(ExampleMetric):
 
     def __init__(
         self,
-        loss_function: Callable[..., Tensor],
-        inputs: Tensor,
-        targets: Tensor,
+        loss_function: Callable[..., Tensor] | None,
+        inputs: Tensor | None = None,
+        targets: Any = None,
         *,
+        data: Any = None,
+        forward: Callable[..., Any] | None = None,
+        weights: Callable[[Any], Any] | None = None,
         name: str = "loss",
         long_name: str = "",
         batch_size: int = 4096,
     ) -> None:
-        if not callable(loss_function):
-            raise ChoiceError("loss_function", loss_function, "a function of (outputs, targets)")
+        if not (callable(loss_function) or loss_function is None):
+            raise ChoiceError("loss_function", loss_function, "a function of (outputs, targets), or None")
         self.name, self.long_name = name, long_name or name
-        self.data = Examples(inputs, targets, batch_size)
+        self.data = _examples(inputs, targets, data, batch_size, forward)
+        self._function, self._given_weights = loss_function, weights
         kind = type(loss_function) if isinstance(loss_function, nn.Module) else loss_function
-        if isinstance(kind, functools.partial):
-            kind = kind.func
-        self.units = "nats" if kind in _CROSS_ENTROPIES else ""
-        self._function = loss_function
-        self._each: Callable[[Any, Tensor], Tensor] | None = None
-        if isinstance(loss_function, nn.Module) and hasattr(loss_function, "reduction"):
-            unreduced = copy.deepcopy(loss_function)
-            unreduced.reduction = "none"  # type: ignore[assignment]
-            self._each = unreduced
-        elif "reduction" in _keywords(loss_function):
-            self._each = lambda outputs, targets: loss_function(outputs, targets, reduction="none")
-        else:
-            self.data = dataclasses.replace(self.data, batch_size=len(inputs))
+        kind = kind.func if isinstance(kind, functools.partial) else kind
         is_cross_entropy = kind in _CROSS_ENTROPIES
+        self.units = "nats" if is_cross_entropy else ""
+        self._each = _unreduced(loss_function)
+        self.whole = self._each is None and loss_function is not None
+        self.single = self._each is not None
         self._class_weight: Tensor | None = _option(loss_function, "weight") if is_cross_entropy else None
         self._ignore_index: int | None = _option(loss_function, "ignore_index", -100) if is_cross_entropy else None
+        torchs = str(getattr(kind, "__module__", "")).startswith("torch.nn.")
+        plain = torchs and _option(loss_function, "reduction", "mean") == "mean"
+        self.sure = self._each is None or weights is not None or plain
 
-    def contributions(self, outputs: Any, batch: tuple[Tensor, Tensor]) -> tuple[Tensor, Tensor]:
+    def prepare(self, outputs: Any, batch: Any) -> None:
+        """Compare our mean over some examples with the loss's own; if they differ, only all examples together do."""
+        assert self._function is not None
+        self.sure = True
+        sums, weights = self.contributions(outputs, batch)
+        own = torch.as_tensor(self._function(outputs, self.data.targets(batch))).double().cpu()
+        rtol = 1e-4 if torch.finfo(outputs.dtype).eps < 1e-6 else 2e-2
+        if float(weights.sum()) and not torch.isclose(sums.sum() / weights.sum(), own, rtol=rtol, equal_nan=True):
+            self._each, self.whole, self.single = None, True, False
+
+    def contributions(self, outputs: Any, batch: Any) -> tuple[Tensor, Tensor]:
         """Sums and weights of each example."""
-        targets = batch[1]
+        if self._function is None:
+            return self._from_model(outputs, batch)
+        predicted, targets = logits(outputs), self.data.targets(batch)
         if self._each is None:
-            value = torch.as_tensor(self._function(outputs, targets)).double()
+            value = torch.as_tensor(self._function(predicted, targets)).double().cpu()
             return value.reshape(1), torch.ones(1, dtype=torch.float64)
-        values = self._each(outputs, targets).double()
+        values = self._each(predicted, targets).double().cpu()
         if values.ndim == 0:
             raise ChoiceError("loss_function", "one number a batch", "a loss that returns one value an example")
-        return values.reshape(len(values), -1).sum(1), self._weights(values, targets).reshape(len(values), -1).sum(1)
+        weights = self._weights(values, targets, batch)
+        if self._given_weights is not None:
+            values = values * weights
+        return values.reshape(len(values), -1).sum(1), weights.reshape(len(values), -1).sum(1)
 
-    def _weights(self, values: Tensor, targets: Tensor) -> Tensor:
+    def _from_model(self, outputs: Any, batch: Any) -> tuple[Tensor, Tensor]:
+        """The model's own loss: the mean of a batch, or one value an example."""
+        value = torch.as_tensor(outputs if isinstance(outputs, Tensor) else outputs.loss).double().cpu()
+        self.single = value.ndim > 0
+        count = self._given_weights(batch) if self._given_weights is not None else None
+        if self.single:
+            weights = torch.ones_like(value) if count is None else torch.as_tensor(count).double().cpu()
+            return value * weights, weights
+        weight = torch.as_tensor(length(batch) if count is None else count).double().cpu().sum().reshape(1)
+        return value.reshape(1) * weight, weight
+
+    def _weights(self, values: Tensor, targets: Any, batch: Any) -> Tensor:
+        if self._given_weights is not None:
+            given = torch.as_tensor(self._given_weights(batch)).double().cpu()
+            return given.reshape(given.shape + (1,) * (values.ndim - given.ndim)).expand_as(values)
         weights = torch.ones_like(values)
         if self._ignore_index is None or targets.is_floating_point():  # class probabilities are never ignored
             return weights
+        targets = targets.cpu()
         kept = targets != self._ignore_index
         if self._class_weight is not None:
-            weights = self._class_weight.double()[torch.where(kept, targets, torch.zeros_like(targets))]
+            weights = self._class_weight.double().cpu()[torch.where(kept, targets, torch.zeros_like(targets))]
         return weights * kept
 
 
-def _option(function: Callable[..., Any], name: str, default: Any = None) -> Any:
+def _unreduced(function: Callable[..., Tensor] | None) -> Callable[[Any, Any], Tensor] | None:
+    """The loss as one value an example; None if it cannot be asked for that."""
+    if isinstance(function, nn.Module) and hasattr(function, "reduction"):
+        unreduced = copy.deepcopy(function)
+        unreduced.reduction = "none"  # type: ignore[assignment]
+        return unreduced
+    if function is not None and "reduction" in _keywords(function):
+        return lambda outputs, targets: function(outputs, targets, reduction="none")
+    return None
+
+
+def _option(function: Callable[..., Any] | None, name: str, default: Any = None) -> Any:
     """A setting of a loss: an attribute of a module, a keyword of a ``functools.partial``."""
     if isinstance(function, functools.partial):
         return function.keywords.get(name, default)
@@ -115,7 +173,11 @@ class Accuracy(ExampleMetric):
 
     Args:
         inputs: (N, ...), what the model is called with.
-        targets: (N, ...) of class indices; the outputs have the classes in dimension 1.
+        targets: (N, ...) of class indices; the outputs have the classes in dimension 1, or, where only that fits the
+            targets, in the last. With ``data``, the key of the targets, or a function of a batch.
+        data: Instead of both: see ``Loss``.
+        forward: See ``Loss``.
+        ignore_index: A target that does not count.
         name: Variable name in results.
         long_name: What an axis says; ``name`` when left out.
         batch_size: Examples in one forward pass; never changes the value.
@@ -126,19 +188,26 @@ class Accuracy(ExampleMetric):
 
     def __init__(
         self,
-        inputs: Tensor,
-        targets: Tensor,
+        inputs: Tensor | None = None,
+        targets: Any = None,
         *,
+        data: Any = None,
+        forward: Callable[..., Any] | None = None,
+        ignore_index: int = -100,
         name: str = "accuracy",
         long_name: str = "",
         batch_size: int = 4096,
     ) -> None:
-        if targets.is_floating_point():
+        if isinstance(targets, Tensor) and targets.is_floating_point():
             raise ChoiceError("targets", str(targets.dtype), "class indices of an integer type")
-        self.name, self.long_name = name, long_name or name
-        self.data = Examples(inputs, targets, batch_size)
+        self.name, self.long_name, self._ignore_index = name, long_name or name, ignore_index
+        self.data = _examples(inputs, targets, data, batch_size, forward)
 
-    def contributions(self, outputs: Any, batch: tuple[Tensor, Tensor]) -> tuple[Tensor, Tensor]:
+    def contributions(self, outputs: Any, batch: Any) -> tuple[Tensor, Tensor]:
         """Sums and weights of each example."""
-        right = (outputs.argmax(dim=1) == batch[1]).double()
-        return right.reshape(len(right), -1).sum(1), torch.ones_like(right).reshape(len(right), -1).sum(1)
+        scores, targets = logits(outputs), self.data.targets(batch)
+        in_last = scores.shape[:-1] == targets.shape and (scores.shape[0], *scores.shape[2:]) != targets.shape
+        right = scores.argmax(dim=-1 if in_last else 1) == targets
+        kept = (targets != self._ignore_index).double().cpu()
+        right = right.double().cpu() * kept
+        return right.reshape(len(right), -1).sum(1), kept.reshape(len(right), -1).sum(1)

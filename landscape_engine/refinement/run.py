@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 from ..errors import ChoiceError
 from ..evaluation import Evaluator, MetricLike
 from ..landscape import build, inverse, provenance
-from ..metrics.base import Estimate, Metric, MetricPipeline, as_pipeline
+from ..metrics.base import Estimate, Metric, MetricPipeline, PairMetric, as_pipeline
 from ..subspaces import Subspace
 from .interpolation import Array
 from .refiner import Refiner
@@ -76,6 +76,9 @@ def refine(
         EvaluationError: If the model or a metric fails at a point.
     """
     pipeline = as_pipeline(metrics)
+    unfit = next((m for m in pipeline.metrics if m.dims or isinstance(m, PairMetric)), None)
+    if unfit is not None:
+        raise ChoiceError("metrics", unfit.name, "of one number at each point; evaluate this one at chosen points")
     driver = _driver(pipeline, drive)
     if driver is None:
         tolerance = 0.0

@@ -1,0 +1,179 @@
+"""What metrics of examples are measured on: tensors, data sets and loaders, in batches."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from typing import Any, final
+
+import torch
+from torch import Tensor
+from torch.utils.data import DataLoader, Dataset
+
+from ..errors import ChoiceError, MismatchError
+from ..models import ModelWrapper
+from ..parameters import fingerprint
+
+TARGETS = ("targets", "target", "labels", "label", "y")
+"""Keys under which the targets of a batch that is a dict are looked for."""
+
+
+@final
+class Examples:
+    """Batches of examples, and how a model is called with one.
+
+    Args:
+        data: Inputs and targets as a tuple of two tensors of one length, a ``Dataset``, a ``DataLoader``, or any
+            iterable of batches. What is not tensors is read once and kept, so that random transformations are drawn
+            once and not at every point.
+        batch_size: Examples in one forward pass; it changes memory and speed, never a value. A loader has its own.
+        forward: ``forward(model, batch)`` gives the outputs. By default the model is called with all but the last
+            entry of a batch that is a tuple, and with the entries of a batch that is a dict, as keywords, without its
+            targets.
+        targets: The key of the targets in a batch that is a dict, or a function of the batch.
+    """
+
+    def __init__(
+        self,
+        data: Any,
+        batch_size: int = 4096,
+        forward: Callable[[Any, Any], Any] | None = None,
+        targets: str | Callable[[Any], Any] | None = None,
+    ) -> None:
+        if not isinstance(batch_size, int) or batch_size < 1:
+            raise ChoiceError("batch_size", batch_size, "a whole number, 1 or more")
+        self.batch_size, self._forward, self._targets = batch_size, forward, targets
+        self._pair = _as_pair(data)
+        self._source: Any = data
+        self._kept: list[Any] | None = None
+        self._mutated: bool | None = None
+
+    def batches(self) -> Iterator[Any]:
+        """The batches, in order; of a pair of tensors, views."""
+        if self._pair is not None:
+            yield from zip(*(t.split(self.batch_size) for t in self._pair), strict=True)
+            return
+        if self._kept is None:
+            self._kept = _read(self._source, self.batch_size)
+        yield from self._kept
+
+    def outputs(self, model: ModelWrapper, batch: Any) -> Any:
+        """What the model makes of a batch, which it cannot change.
+
+        A model that changes its inputs in place is noticed at its first batch, by the version counters of the
+        tensors, and is given copies from then on.
+        """
+        given = batch if self._mutated is False else _map(batch, torch.Tensor.clone)
+        versions = [t._version for t in _tensors(given)]
+        outputs = model.call(self._forward, given) if self._forward else _call(model, given, self._target_key(given))
+        if self._mutated is None:
+            self._mutated = versions != [t._version for t in _tensors(given)]
+        return outputs
+
+    def targets(self, batch: Any) -> Any:
+        """The targets of a batch; None where there are none."""
+        if callable(self._targets):
+            return self._targets(batch)
+        if isinstance(batch, Mapping):
+            key = self._target_key(batch)
+            return None if key is None else batch[key]
+        return batch[-1] if isinstance(batch, Sequence) and len(batch) > 1 else None
+
+    def _target_key(self, batch: Any) -> str | None:
+        if not isinstance(batch, Mapping):
+            return None
+        if isinstance(self._targets, str):
+            if self._targets not in batch:
+                raise MismatchError(
+                    f"the batches have no '{self._targets}': their keys are {', '.join(map(str, batch))}. "
+                    "Pass targets= the key of the targets.",
+                    expected=self._targets,
+                    found=list(batch),
+                )
+            return self._targets
+        return next((key for key in TARGETS if key in batch), None)
+
+    def is_same_as(self, other: Examples) -> bool:
+        """Whether one forward pass serves both: the very same data, batches and forward."""
+        if self._pair is None or other._pair is None:
+            same = self._source is other._source
+        else:
+            same = all(a is b for a, b in zip(self._pair, other._pair, strict=True))
+        return same and self.batch_size == other.batch_size and self._forward is other._forward
+
+    def fingerprint(self) -> str:
+        """Sixteen hexadecimal digits that identify the data."""
+        if self._pair is not None:
+            return fingerprint({"inputs": self._pair[0], "targets": self._pair[1]})
+        tensors = (t for batch in self.batches() for t in _tensors(batch))
+        return fingerprint({f"{k:08d}": t for k, t in enumerate(tensors)})
+
+
+def length(batch: Any) -> int:
+    """Number of examples in a batch: the length of the first tensor in it."""
+    return len(_tensors(batch)[0])
+
+
+def _as_pair(data: Any) -> tuple[Tensor, Tensor] | None:
+    if not (isinstance(data, tuple) and len(data) == 2 and all(isinstance(t, Tensor) for t in data)):
+        return None
+    inputs, targets = data
+    if len(inputs) != len(targets):
+        raise MismatchError(
+            f"inputs and targets do not fit: there are {len(inputs)} inputs, but {len(targets)} targets."
+            " Pass one target for each input.",
+            expected=len(inputs),
+            found=len(targets),
+        )
+    if not len(inputs):
+        raise ChoiceError("inputs", 0, "one example or more")
+    return inputs, targets
+
+
+def _read(source: Any, batch_size: int) -> list[Any]:
+    if isinstance(source, Dataset):
+        source = DataLoader(source, batch_size=batch_size)
+    if not isinstance(source, Iterable):
+        raise ChoiceError("data", type(source).__name__, "two tensors, a Dataset, a DataLoader or batches")
+    batches = list(source)
+    if not batches:
+        raise ChoiceError("data", 0, "one batch or more")
+    return batches
+
+
+def _call(model: ModelWrapper, batch: Any, target_key: str | None) -> Any:
+    if isinstance(batch, Mapping):
+        return model.forward(**{str(k): v for k, v in batch.items() if k != target_key})
+    if isinstance(batch, Sequence):
+        return model.forward(*(batch[:-1] if len(batch) > 1 else batch))
+    return model.forward(batch)
+
+
+def _tensors(batch: Any) -> list[Tensor]:
+    found: list[Tensor] = []
+    _map(batch, lambda t: found.append(t) or t)  # type: ignore[func-returns-value]
+    return found
+
+
+def _map(batch: Any, function: Callable[[Tensor], Any]) -> Any:
+    """The batch with each tensor in it replaced by what the function makes of it."""
+    if isinstance(batch, Tensor):
+        return function(batch)
+    if isinstance(batch, Mapping):
+        return {k: _map(v, function) for k, v in batch.items()}
+    if isinstance(batch, tuple | list):
+        parts = [_map(v, function) for v in batch]
+        return type(batch)(*parts) if hasattr(batch, "_fields") else type(batch)(parts)
+    return batch
+
+
+def join(parts: Sequence[Any]) -> Any:
+    """Tensors put one after the other, in whatever holds them."""
+    first = parts[0]
+    if isinstance(first, Tensor):
+        return torch.cat([p if p.ndim else p.reshape(1) for p in parts])
+    if isinstance(first, Mapping):
+        return {k: join([p[k] for p in parts]) for k in first}
+    if isinstance(first, tuple | list):
+        entries = [join([p[k] for p in parts]) for k in range(len(first))]
+        return type(first)(*entries) if hasattr(first, "_fields") else type(first)(entries)
+    return first
