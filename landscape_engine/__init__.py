@@ -9,7 +9,7 @@ from .errors import (
     MismatchError,
 )
 from .evaluation import Evaluator, evaluate
-from .models import ModelWrapper, wrap_model
+from .models import GeneralModelWrapper, ModelWrapper, wrap_model
 from .refinement import Progress, Refiner, refine
 from .subspaces import Curve, Line, Plane, Projection
 from .trajectories import Trajectory, TrajectoryRecorder
@@ -24,6 +24,7 @@ __all__ = [
     "TrajectoryRecorder",
     # what
     "Evaluator",
+    "GeneralModelWrapper",
     "ModelWrapper",
     "evaluate",
     "wrap_model",

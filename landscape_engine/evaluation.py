@@ -9,9 +9,12 @@ import numpy as np
 import torch
 
 from .errors import ChoiceError, EvaluationError, LandscapeError
-from .metrics.base import Estimate, Metric, MetricPipeline, PairMetric, as_pipeline
+from .metrics.base import Estimate, ExampleMetric, Metric, MetricPipeline, PairMetric, as_pipeline, logits
+from .metrics.data import Examples, tensors
 from .models import ModelWrapper
 from .subspaces import Subspace
+
+MEMORY_CAP = 2 * 2**30  # bytes that the values of one call may take
 
 MetricLike = Metric | MetricPipeline | Sequence[Metric]
 
@@ -38,6 +41,9 @@ class Evaluator:
             raise ChoiceError("metrics", self._pairs[0].name, "without pairs of neighbors, which lines and curves have")
         self._model = subspace.model.private_copy()
         self._before: ModelWrapper | None = None
+        for metric in self.pipeline.metrics:
+            if isinstance(metric, ExampleMetric):
+                _check_that_it_moves(self._model, metric.data)
 
     def __call__(self, coordinates: Sequence[float]) -> dict[str, Estimate]:
         """Each metric's value and standard error at one point.
@@ -66,6 +72,26 @@ class Evaluator:
             ) from error
 
 
+def _check_that_it_moves(model: ModelWrapper, data: Examples) -> None:
+    """Raise if the outputs for a few examples do not depend on the parameters at all."""
+    few = data.few()
+    generator = torch.Generator().manual_seed(0)
+    moved = model.at(
+        {n: p + (0.5 * torch.randn(p.shape, generator=generator)).to(p) for n, p in model.parameters.items()}
+    )
+    try:
+        with torch.no_grad():
+            here, there = (tensors(logits(data.outputs(m, few))) for m in (model, moved))
+    except Exception:
+        return  # the evaluation itself will say what is wrong, and where
+    if here and all(torch.equal(a, b) for a, b in zip(here, there, strict=True)):
+        raise EvaluationError(
+            "the model's outputs do not change with its parameters: its forward uses another model than the one it "
+            "is given, for instance one captured from outside. Write it as a function of the model it is called with.",
+            point={},
+        )
+
+
 def evaluate(subspace: Subspace, metrics: MetricLike, points: Iterable[Sequence[float]]) -> dict[str, np.ndarray]:
     """Metric values at given points.
 
@@ -79,7 +105,12 @@ def evaluate(subspace: Subspace, metrics: MetricLike, points: Iterable[Sequence[
         the standard errors over examples.
     """
     evaluator = Evaluator(subspace, metrics)
-    rows = [evaluator(point) for point in points]
+    points, rows = list(points), []
+    for point in points:
+        rows.append(evaluator(point))
+        size = sum(np.size(e.value) for e in rows[0].values()) * len(points) * 8
+        if size > MEMORY_CAP:
+            raise ChoiceError("points", len(points), f"few enough that their arrays fit {MEMORY_CAP / 2**30:.0f} GiB")
     names = [m.name for m in evaluator.pipeline.metrics]
     values = {name: np.array([row[name].value for row in rows]) for name in names}
     return values | {f"{name}_stderr": np.array([row[name].stderr for row in rows]) for name in names}

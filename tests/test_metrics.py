@@ -139,7 +139,9 @@ def test_metrics_of_one_data_set_share_a_forward_pass_and_keep_their_order():
     calls = []
     model.register_forward_hook(lambda *_: calls.append(threading.get_ident()))
     twice = [Accuracy(x, y), Loss(F.cross_entropy, x, y), Loss(F.cross_entropy, x[:5], y[:5], name="few")]
-    found = le.Evaluator(le.Line.random(model), twice)((0.0,))
+    evaluator = le.Evaluator(le.Line.random(model), twice)
+    calls.clear()
+    found = evaluator((0.0,))
     assert list(found) == ["accuracy", "loss", "few"]
     assert len(calls) == 2
 

@@ -56,6 +56,12 @@ class Examples:
             self._kept = _read(self._source, self.batch_size)
         yield from self._kept
 
+    def few(self) -> Any:
+        """The first two examples, or the first batch if its tensors do not all have one row an example."""
+        batch = next(iter(self.batches()))
+        rows = {len(t) if t.ndim else 0 for t in tensors(batch)}
+        return _map(batch, lambda t: t[:2]) if len(rows) == 1 and rows != {0} else batch
+
     def outputs(self, model: ModelWrapper, batch: Any) -> Any:
         """What the model makes of a batch, which it cannot change.
 
@@ -63,10 +69,10 @@ class Examples:
         tensors, and is given copies from then on.
         """
         given = batch if self._mutated is False else _map(batch, torch.Tensor.clone)
-        versions = [t._version for t in _tensors(given)]
+        versions = [t._version for t in tensors(given)]
         outputs = model.call(self._forward, given) if self._forward else _call(model, given, self._target_key(given))
         if self._mutated is None:
-            self._mutated = versions != [t._version for t in _tensors(given)]
+            self._mutated = versions != [t._version for t in tensors(given)]
         return outputs
 
     def targets(self, batch: Any) -> Any:
@@ -104,13 +110,13 @@ class Examples:
         """Sixteen hexadecimal digits that identify the data."""
         if self._pair is not None:
             return fingerprint({"inputs": self._pair[0], "targets": self._pair[1]})
-        tensors = (t for batch in self.batches() for t in _tensors(batch))
+        tensors = (t for batch in self.batches() for t in tensors(batch))
         return fingerprint({f"{k:08d}": t for k, t in enumerate(tensors)})
 
 
 def length(batch: Any) -> int:
     """Number of examples in a batch: the length of the first tensor in it."""
-    return len(_tensors(batch)[0])
+    return len(tensors(batch)[0])
 
 
 def _as_pair(data: Any) -> tuple[Tensor, Tensor] | None:
@@ -148,7 +154,8 @@ def _call(model: ModelWrapper, batch: Any, target_key: str | None) -> Any:
     return model.forward(batch)
 
 
-def _tensors(batch: Any) -> list[Tensor]:
+def tensors(batch: Any) -> list[Tensor]:
+    """The tensors in a batch or in what a model returned."""
     found: list[Tensor] = []
     _map(batch, lambda t: found.append(t) or t)  # type: ignore[func-returns-value]
     return found
