@@ -13,7 +13,7 @@ from torch import Tensor
 
 from .errors import ChoiceError, DirectionError
 from .models import ModelWrapper
-from .normalization import moving_names, normalize
+from .normalization import HOLDS_ONE_DIMENSIONAL, moving_names, normalize, warn_of_parametrizations
 from .parameters import Parameters, inner, norm, subtract
 from .trajectories import Trajectory
 
@@ -93,6 +93,8 @@ def random_directions(
     References:
         Li et al. 2018, Visualizing the Loss Landscape of Neural Nets, section 4.
     """
+    if normalization in HOLDS_ONE_DIMENSIONAL:
+        warn_of_parametrizations(model)
     moving = set(moving_names(model, normalization, one_dimensional))
     raw: list[Parameters] = [
         {
@@ -113,6 +115,7 @@ def random_directions(
         "normalization": normalization,
         "zero_filters": normalized[0].zeros,
         "lengths": [norm(v) for v in vectors],
+        "layer_lengths": {n: [norm({n: v[n]}) for v in vectors] for n in moving_names(model, "none", True)},
     }
     if count == 2:
         facts["cosine"] = cosine(*vectors)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Callable, Iterator
 from typing import NamedTuple
 
@@ -23,8 +24,14 @@ _ONE_DIMENSIONAL = (
 
 
 def is_one_dimensional(owner: nn.Module, parameter: Tensor) -> bool:
-    """Whether a parameter has no filters: norm layers and PReLU of any shape, biases, scalars."""
-    return isinstance(owner, _ONE_DIMENSIONAL) or parameter.ndim <= 1
+    """Whether a parameter has no filters.
+
+    By module type first: norm layers and PReLU of any shape. Then by shape: biases, scalars, and parameters with a
+    leading dimension of 1 in modules of no known type, which are class and position tokens.
+    """
+    if isinstance(owner, _ONE_DIMENSIONAL) or parameter.ndim <= 1:
+        return True
+    return parameter.ndim > 2 and len(parameter) == 1 and not type(owner).__module__.startswith("torch.nn.")
 
 
 def as_filters(owner: nn.Module, parameter: Tensor) -> Tensor:
@@ -32,7 +39,8 @@ def as_filters(owner: nn.Module, parameter: Tensor) -> Tensor:
 
     A row of a linear layer, of an LSTM gate, of an attention projection; a token of an embedding; a slice of
     dimension 0 of a convolution; of (group, dimension 1) of a transposed one, whose weight is stored as (in, out /
-    groups, ...). A one-dimensional parameter is one filter.
+    groups, ...). A one-dimensional parameter is one filter. Of a parametrized weight (weight norm, LoRA) these are
+    the leaf parameters, whose rows need not be units: ``warn_of_parametrizations`` says so.
     """
     if is_one_dimensional(owner, parameter):
         return parameter.reshape(1, -1)
@@ -64,6 +72,17 @@ def _rescale(rows: Tensor, reference: Tensor) -> tuple[Tensor, int]:
     target = torch.linalg.vector_norm(reference.double(), dim=1, keepdim=True)
     scale = torch.where(length > 0, target / length, torch.zeros_like(length))
     return (rows.double() * scale).to(rows.dtype), int((target == 0).sum())
+
+
+def warn_of_parametrizations(model: ModelWrapper) -> None:
+    """Warn if some weights are computed from others, since filters are then those of the leaf parameters."""
+    names = [n for n in model.parameters if ".parametrizations." in f".{n}" or n.endswith(("_g", "_v"))]
+    if names:
+        warnings.warn(
+            f"{names[0]} and {len(names) - 1} more parameters are leaves of parametrized weights: directions move the "
+            "leaves, and filters are theirs, not those of the weights.",
+            stacklevel=4,
+        )
 
 
 class Normalized(NamedTuple):

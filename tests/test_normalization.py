@@ -276,3 +276,49 @@ def test_an_unknown_normalization_is_refused_with_the_choices():
     with pytest.raises(le.ChoiceError) as caught:
         random_directions(wrap_model(nn.Linear(3, 2)), 2, "Filter")
     assert str(caught.value) == "normalization must be one of none, model, layer, filter, but it is 'Filter'."
+
+
+class Tokens(nn.Module):
+    """What a vision transformer holds beside its layers."""
+
+    def __init__(self):
+        super().__init__()
+        self.cls_token, self.pos_embed = nn.Parameter(torch.randn(1, 1, 4)), nn.Parameter(torch.randn(1, 5, 4))
+        self.patch = nn.Conv2d(1, 4, 2)
+        self.single = nn.Conv2d(3, 1, 2)
+
+    def forward(self, x):
+        return x
+
+
+def test_class_and_position_tokens_stay_put_and_a_layer_of_one_unit_does_not():
+    torch.manual_seed(0)
+    model = Tokens()
+    direction = le.Line.random(model, normalization="filter").directions[0]
+    assert not direction["cls_token"].any() and not direction["pos_embed"].any()
+    assert direction["single.weight"].norm() == pytest.approx(model.single.weight.norm().item(), rel=1e-5)
+    assert le.Line.random(model, normalization="model").directions[0]["pos_embed"].any()
+
+
+def test_directions_of_parametrized_weights_live_in_the_leaves_with_a_warning():
+    torch.manual_seed(0)
+    model = nn.utils.parametrizations.weight_norm(nn.Linear(3, 2))
+    with pytest.warns(UserWarning, match="leaves of parametrized weights"):
+        line = le.Line.random(model, normalization="filter")
+    assert set(line.directions[0]) == {n for n, _ in model.named_parameters()}
+    x, y = torch.randn(5, 3), torch.randn(5, 2)
+    found = le.evaluate(line, Loss(F.mse_loss, x, y), [(0.0,), (0.5,)])["loss"]
+    assert found[0] == pytest.approx(F.mse_loss(model(x), y).item(), rel=1e-6)
+    with torch.no_grad():
+        for n, p in model.named_parameters():
+            p += 0.5 * line.directions[0][n]
+    assert found[1] == pytest.approx(F.mse_loss(model(x), y).item(), rel=1e-5)
+
+
+def test_the_length_of_each_layer_of_a_direction_is_told():
+    torch.manual_seed(0)
+    model = nn.Sequential(nn.Linear(3, 4), nn.Linear(4, 2))
+    plane = le.Plane.random(model, normalization="layer")
+    told = plane.facts["layer_lengths"]
+    assert told["0.weight"] == pytest.approx([length(model[0].weight)] * 2, rel=1e-5)
+    assert told["0.bias"] == [0, 0]

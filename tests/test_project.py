@@ -12,8 +12,9 @@ import landscape_engine as le
 
 # Names are a promise. A new one is added here, in alphabetical order, with its documentation.
 EXPORTED = """
-ChoiceError Curve DirectionError EvaluationError Evaluator FileFormatError GeneralModelWrapper LandscapeError Line MismatchError
-ModelWrapper Plane Progress Projection Refiner Trajectory TrajectoryRecorder evaluate refine wrap_model
+ChoiceError Curve DirectionError EvaluationError Evaluator FileFormatError GeneralModelWrapper LandscapeError
+Line MismatchError ModelWrapper Plane Progress Projection Refiner Trajectory TrajectoryRecorder evaluate
+refine wrap_model
 """.split()
 METRICS = "Accuracy Estimate ExampleMetric Examples Loss Metric MetricPipeline PairMetric".split()
 
