@@ -1,5 +1,6 @@
 """Evaluate any quantity of a neural network on points, lines, planes and curves of its parameter space."""
 
+from .directions import Directions
 from .errors import (
     ChoiceError,
     DirectionError,
@@ -8,30 +9,47 @@ from .errors import (
     LandscapeError,
     MismatchError,
 )
-from .evaluation import Evaluator, evaluate
+from .evaluation import Evaluator, automatic_extent, evaluate
 from .models import GeneralModelWrapper, ModelWrapper, wrap_model
-from .refinement import Progress, Refiner, refine
-from .subspaces import Curve, Line, Plane, Projection
+from .refinement import Progress, Refiner, over_seeds, refine
+from .storage import load, save
+from .subspaces import Cube, Curve, Line, Plane, Point, Projection, Sphere
 from .trajectories import Trajectory, TrajectoryRecorder
+from .verbs import linear_interpolation, planar_interpolation, point, random_line, random_plane
 
 __all__ = [
     # where
+    "Cube",
     "Curve",
+    "Directions",
     "Line",
     "Plane",
+    "Point",
     "Projection",
+    "Sphere",
     "Trajectory",
     "TrajectoryRecorder",
     # what
     "Evaluator",
     "GeneralModelWrapper",
     "ModelWrapper",
+    "automatic_extent",
     "evaluate",
     "wrap_model",
     # coarse to fine
     "Progress",
     "Refiner",
+    "over_seeds",
     "refine",
+    # in one call
+    "linear_interpolation",
+    "planar_interpolation",
+    "point",
+    "random_line",
+    "random_plane",
+    # on disk
+    "load",
+    "save",
     # errors
     "ChoiceError",
     "DirectionError",

@@ -3,19 +3,24 @@
 from __future__ import annotations
 
 import hashlib
+import json
 from collections.abc import Sequence
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Any, final
 
 import numpy as np
 import torch
+from safetensors.torch import save_file
 from torch import Tensor
 
 from .errors import ChoiceError, DirectionError
 from .models import ModelWrapper
 from .normalization import HOLDS_ONE_DIMENSIONAL, moving_names, normalize, warn_of_parametrizations
 from .parameters import Parameters, inner, norm, subtract
-from .trajectories import Trajectory
+from .trajectories import Trajectory, read_tensors
+
+FORMAT = "landscape directions 1"
 
 
 @final
@@ -30,6 +35,23 @@ class Directions:
 
     vectors: tuple[Parameters, ...]
     facts: dict[str, Any] = field(default_factory=dict)
+
+    def save(self, path: str | Path) -> None:
+        """Write one safetensors file: each parameter stacked over the directions, the facts as JSON metadata."""
+        stacks = {n: torch.stack([v[n] for v in self.vectors]).contiguous() for n in self.vectors[0]}
+        save_file(stacks, path, metadata={"format": FORMAT, "facts": json.dumps(self.facts)})
+
+    @classmethod
+    def load(cls, path: str | Path) -> Directions:
+        """Read what ``save`` wrote.
+
+        Raises:
+            FileFormatError: If the file is missing, damaged, or something else.
+        """
+        stacks, metadata = read_tensors(path, FORMAT, "directions", "Write some with Directions.save.")
+        count = len(next(iter(stacks.values())))
+        facts = json.loads(metadata.get("facts", "{}")) | {"loaded": True}
+        return cls(tuple({n: s[k] for n, s in stacks.items()} for k in range(count)), facts)
 
 
 def _gaussian(shape: Sequence[int], seed: int, axis: int, name: str) -> Tensor:
@@ -71,6 +93,7 @@ def random_directions(
     normalization: str = "filter",
     seed: int = 0,
     one_dimensional: bool = False,
+    first_axis: int = 0,
 ) -> Directions:
     r"""Gaussian directions, orthogonalized, then normalized to the size of the model's parameters.
 
@@ -85,6 +108,7 @@ def random_directions(
         normalization: ``"none"``, ``"model"``, ``"layer"`` or ``"filter"`` (see ``normalize``).
         seed: Any integer; the same seed gives the same directions on every machine.
         one_dimensional: Move biases and norm-layer weights too under ``"layer"`` and ``"filter"``.
+        first_axis: Key of the first direction; those of different axes are independent.
 
     Raises:
         ChoiceError: If the normalization is unknown.
@@ -103,7 +127,7 @@ def random_directions(
             else torch.zeros(p.shape, dtype=model.dtype, device=p.device)
             for name, p in model.parameters.items()
         }
-        for axis in range(count)
+        for axis in range(first_axis, first_axis + count)
     ]
     if moving:
         raw = orthogonalize(raw)

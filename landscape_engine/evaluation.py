@@ -12,7 +12,7 @@ from .errors import ChoiceError, EvaluationError, LandscapeError
 from .metrics.base import Estimate, ExampleMetric, Metric, MetricPipeline, PairMetric, as_pipeline, logits
 from .metrics.data import Examples, tensors
 from .models import ModelWrapper
-from .subspaces import Subspace
+from .subspaces import AffineSubspace, Subspace
 
 MEMORY_CAP = 2 * 2**30  # bytes that the values of one call may take
 
@@ -114,3 +114,42 @@ def evaluate(subspace: Subspace, metrics: MetricLike, points: Iterable[Sequence[
     names = [m.name for m in evaluator.pipeline.metrics]
     values = {name: np.array([row[name].value for row in rows]) for name in names}
     return values | {f"{name}_stderr": np.array([row[name].stderr for row in rows]) for name in names}
+
+
+def automatic_extent(subspace: AffineSubspace, metric: Metric, factor: float = 10.0, largest: float = 64.0) -> float:
+    """The extent at which a metric has grown by a factor.
+
+    The metric is evaluated at both ends of each axis; the extent, in units of the directions, is doubled or halved
+    until one of these values is ``factor`` times that of the origin, then bisected to 5 %.
+
+    Args:
+        subspace: A line, plane or cube; its bounds do not count.
+        metric: A positive metric, such as a loss.
+        factor: How much it shall have grown, above 1.
+        largest: Where to stop looking; what is returned if it never grows so much.
+
+    Returns:
+        The extent, for ``subspace.scaled(extent)``.
+    """
+    if not factor > 1:
+        raise ChoiceError("factor", factor, "greater than 1")
+    evaluator, count = Evaluator(subspace, metric), len(subspace.dims)
+    goal = factor * evaluator((0.0,) * count)[metric.name].value
+
+    def is_there(extent: float) -> bool:
+        ends = (np.eye(count)[k] * side for k in range(count) for side in (-extent, extent))
+        values = [evaluator(end)[metric.name].value for end in ends]
+        return not all(value < goal for value in values)  # what is not finite has grown enough
+
+    high = 1.0
+    while is_there(high) and high > 1e-6:
+        high /= 2
+    while not is_there(high):
+        if high >= largest:
+            return largest
+        high *= 2
+    low = high / 2
+    while high / low > 1.05:
+        middle = (low * high) ** 0.5
+        low, high = (low, middle) if is_there(middle) else (middle, high)
+    return high

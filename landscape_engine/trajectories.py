@@ -95,25 +95,34 @@ class Trajectory:
         Raises:
             FileFormatError: If the file is missing, damaged, or something else.
         """
+        states, metadata = read_tensors(path, FORMAT, "trajectory", "Write one with Trajectory.save.")
         try:
-            with safe_open(path, framework="pt") as file:
-                metadata = file.metadata() or {}
-                if metadata.get("format") != FORMAT:
-                    raise FileFormatError(
-                        f"{path} holds no trajectory: its metadata names the format {metadata.get('format')!r}, "
-                        f"expected {FORMAT!r}. Write one with Trajectory.save.",
-                        path=path,
-                    )
-                states = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
-                steps = json.loads(metadata["steps"])
-            return cls(states, steps)
-        except (OSError, SafetensorError, KeyError, TypeError, ValueError) as error:
-            if isinstance(error, FileFormatError):
-                raise
+            return cls(states, json.loads(metadata["steps"]))
+        except (KeyError, TypeError, ValueError) as error:
             raise FileFormatError(
-                f"{path} cannot be read as a trajectory ({error}). Write it again with Trajectory.save.",
-                path=path,
+                f"{path} cannot be read as a trajectory ({error}). Write it again with Trajectory.save.", path=path
             ) from error
+
+
+def read_tensors(path: str | Path, form: str, what: str, remedy: str) -> tuple[dict[str, Tensor], dict[str, str]]:
+    """Tensors and metadata of a safetensors file whose metadata name a format.
+
+    Raises:
+        FileFormatError: If the file is missing, damaged, or of another format.
+    """
+    try:
+        with safe_open(path, framework="pt") as file:
+            metadata = file.metadata() or {}
+            tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
+    except (OSError, SafetensorError, ValueError) as error:
+        raise FileFormatError(f"{path} cannot be read as {what} ({error}). {remedy}", path=path) from error
+    if metadata.get("format") != form:
+        raise FileFormatError(
+            f"{path} holds no {what}: its metadata names the format {metadata.get('format')!r}, expected {form!r}. "
+            f"{remedy}",
+            path=path,
+        )
+    return tensors, metadata
 
 
 @final

@@ -2,13 +2,21 @@
 
 from __future__ import annotations
 
+from types import SimpleNamespace
+
 import numpy as np
 import pytest
+import xarray as xr
 
+import landscape_engine as le
+from explorer.jobs import Result
 from explorer.numbers import format_error, format_number
+from explorer.state import State
 from explorer.theme import DARK, FATHOM
 from explorer.views.contours import MapView
 from explorer.views.picture import Picture
+from explorer.views.results import picture_of
+from explorer.views.surface import Surface3D
 
 
 def tilted(**changes: object) -> Picture:
@@ -203,3 +211,26 @@ def test_paint_changes_the_theme_in_place() -> None:
     view.paint(True)
     assert view.figure.outline_line_color == DARK["edge"]
     assert view.figure.title.text_color == DARK["ink"]
+
+
+def test_an_asymmetric_surface_has_its_corners_where_they_belong_in_map_and_surface() -> None:
+    alpha, beta = np.array([-1.0, 0.5, 2.0]), np.array([0.0, 1.0, 2.0, 4.0])
+    a, b = np.meshgrid(alpha, beta, indexing="ij")
+    values = {"loss": (("alpha", "beta"), a + 10 * b + 3 * a * b + 5)}
+    extra = {"loss_error": (("alpha", "beta"), 0 * a), "evaluated": (("alpha", "beta"), a > -9)}
+    landscape = xr.Dataset({**values, **extra}, {"alpha": alpha, "beta": beta})
+    corners = {(-1, 0): 4, (2, 0): 7, (-1, 4): 32, (2, 4): 71}
+    request = State(metric="loss", scale="linear").request
+    plane = SimpleNamespace(facts={"shares": (0.9, 0.1)})
+    nowhere = [le.Projection((0.0, 0.0), 0.0, 0.0)]
+    picture = picture_of(Result(request, plane, landscape, nowhere, None, le.Progress(1, 1, 1.0)))
+    view, surface = MapView(), Surface3D()
+    view.show(picture)
+    surface.show(picture, "")
+    image = view._image.data
+    for (x, y), value in corners.items():
+        assert picture.value_at([[x, y]])[0] == value
+        row, column = (0 if y == 0 else -1), (0 if x == -1 else -1)  # Bokeh's first row is at the bottom
+        assert image["value"][0][row, column] == value
+        assert surface.z[row, column] == value  # row i is the i-th beta
+    assert surface.x_bounds == (-1, 2) and surface.y_bounds == (0, 4)

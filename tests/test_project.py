@@ -12,9 +12,10 @@ import landscape_engine as le
 
 # Names are a promise. A new one is added here, in alphabetical order, with its documentation.
 EXPORTED = """
-ChoiceError Curve DirectionError EvaluationError Evaluator FileFormatError GeneralModelWrapper LandscapeError
-Line MismatchError ModelWrapper Plane Progress Projection Refiner Trajectory TrajectoryRecorder evaluate
-refine wrap_model
+ChoiceError Cube Curve DirectionError Directions EvaluationError Evaluator FileFormatError GeneralModelWrapper
+LandscapeError Line MismatchError ModelWrapper Plane Point Progress Projection Refiner Sphere Trajectory
+TrajectoryRecorder automatic_extent evaluate linear_interpolation load over_seeds planar_interpolation point
+random_line random_plane refine save wrap_model
 """.split()
 METRICS = "Accuracy Estimate ExampleMetric Examples Loss Metric MetricPipeline PairMetric".split()
 

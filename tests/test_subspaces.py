@@ -172,7 +172,7 @@ def test_a_direction_of_another_shape_is_refused_with_both_shapes():
     direction = random_like(linear(inputs=5), 0)
     with pytest.raises(le.MismatchError, match=r"'weight' has shape \(3, 5\), but the model's has shape \(3, 4\)"):
         le.Plane.from_directions(model, (direction, direction))
-    with pytest.raises(le.ChoiceError, match="two, for a plane"):
+    with pytest.raises(le.ChoiceError, match="2, one for each axis"):
         le.Plane.from_directions(model, (random_like(model, 0),))
 
 
@@ -224,3 +224,113 @@ def test_a_curve_has_each_checkpoint_at_its_index():
     for k, value in enumerate(found):
         state = trajectory[k]
         assert value == pytest.approx(F.mse_loss(x @ state["weight"].T + state["bias"], y).item(), rel=1e-6)
+
+
+def test_a_point_has_no_coordinates():
+    model = linear()
+    point = le.Point.of(model)
+    assert point.dims == () and point.bounds == ()
+    assert torch.equal(point.state_at(())["weight"], model.weight.detach())
+
+
+@pytest.mark.parametrize("dimensions", [3, 4])
+def test_a_point_of_a_cube_is_the_sum_of_its_directions(dimensions):
+    model = linear()
+    cube = le.Cube.random(model, dimensions, bounds=((-1, 2),) * dimensions)
+    assert cube.dims == ("alpha", "beta", "gamma", "delta")[:dimensions]
+    where = [0.5, -0.25, 2.0, 1.0][:dimensions]
+    expected = model.weight.detach() + sum(c * d["weight"] for c, d in zip(where, cube.directions, strict=True))
+    torch.testing.assert_close(cube.state_at(where)["weight"], expected)
+    assert [(a[0], a[-1], len(a)) for a in cube.axes(5)] == [(-1, 2, 5)] * dimensions
+
+
+def test_a_plane_through_three_models_holds_them_at_true_distances():
+    models = [linear(seed=k) for k in range(3)]
+    plane = le.Plane.through(*models)
+    vectors = [np.concatenate([p.detach().double().numpy().ravel() for p in m.parameters()]) for m in models]
+    points = np.array(plane.facts["points"])
+    for i in range(3):
+        found = plane.project(dict(models[i].named_parameters()))
+        assert found.residual == pytest.approx(0, abs=1e-5)
+        for j in range(i):
+            distance = np.linalg.norm(vectors[i] - vectors[j])
+            assert np.linalg.norm(points[i] - points[j]) == pytest.approx(distance, rel=1e-5)
+    assert points[1, 1] == pytest.approx(0, abs=1e-6) and points[1, 0] > 0 and points[2, 1] > 0
+    for (lo, hi), values in zip(plane.bounds, points.T, strict=True):
+        assert lo < values.min() and values.max() < hi
+    assert all(0.0 in axis for axis in plane.axes(129))
+
+
+def test_three_models_on_one_line_span_no_plane():
+    a, b, c = (linear(seed=0) for _ in range(3))
+    with torch.no_grad():
+        b.weight.add_(1), c.weight.add_(2)
+    with pytest.raises(le.DirectionError, match="span no plane"):
+        le.Plane.through(a, b, c)
+
+
+def test_a_second_model_is_cut_by_the_same_saved_plane(tmp_path):
+    first, second = linear(seed=1), linear(seed=2)
+    plane = le.Plane.random(first, seed=5)
+    plane.spanned_by.save(tmp_path / "plane.safetensors")
+    again = le.Plane.from_directions(second, le.Directions.load(tmp_path / "plane.safetensors"))
+    expected = second.weight.detach() + 0.5 * plane.directions[0]["weight"] - 2 * plane.directions[1]["weight"]
+    torch.testing.assert_close(again.state_at((0.5, -2.0))["weight"], expected)
+    assert again.facts["seed"] == 5 and again.facts["loaded"]
+    (tmp_path / "bad.safetensors").write_bytes(b"0")
+    with pytest.raises(le.FileFormatError, match=r"bad\.safetensors cannot be read as directions"):
+        le.Directions.load(tmp_path / "bad.safetensors")
+
+
+def test_points_of_a_sphere_lie_at_their_radii_and_differ():
+    model = linear()
+    sphere = le.Sphere(model, radii=(0.0, 0.5, 2.0), samples=4, normalization="none", seed=3)
+    own = torch.cat([p.detach().reshape(-1) for p in model.parameters()])
+    seen = []
+    for radius in sphere.radii:
+        for k in range(4):
+            state = sphere.state_at((radius, k))
+            moved = torch.cat([state[n].reshape(-1) for n, _ in model.named_parameters()])
+            assert float((moved - own).norm()) == pytest.approx(radius, rel=1e-5, abs=1e-6)
+            seen.append(tuple(moved.tolist()))
+    assert len(set(seen)) == 1 + 2 * 4
+
+
+def test_a_sphere_gives_the_distribution_at_each_radius():
+    model = linear()
+    x, y = torch.randn(9, 4, generator=torch.Generator().manual_seed(0)).double(), torch.zeros(9, 3).double()
+    loss = Loss(torch.nn.functional.mse_loss, x, y)
+    *_, found = le.refine(loss, le.Sphere(model, (0.0, 1.0), samples=6))
+    assert dict(found.sizes) == {"radius": 2, "sample": 6} and bool(found["evaluated"].all())
+    spread = found["loss"].std("sample")
+    assert float(spread.sel(radius=0)) == pytest.approx(0, abs=1e-7) and float(spread.sel(radius=1)) > 1e-3
+
+
+class Bowl(Metric):
+    """1 plus the squared first coordinate of the weights' offset."""
+
+    name, positive = "bowl", True
+
+    def __call__(self, model_wrapper):
+        return 1 + float((model_wrapper.parameters["weight"] ** 2).sum())
+
+
+@pytest.mark.parametrize("factor", [2.0, 10.0, 1e4])
+def test_the_automatic_extent_is_where_the_metric_has_grown_by_the_factor(factor):
+    model = torch.nn.Linear(2, 1, bias=False).double()
+    torch.nn.init.zeros_(model.weight)
+    unit = {"weight": torch.tensor([[0.0, 1.0]], dtype=torch.float64)}
+    line = le.Line.from_directions(model, [unit])
+    extent = le.automatic_extent(line, Bowl(), factor=factor, largest=1000)
+    assert extent == pytest.approx((factor - 1) ** 0.5, rel=0.06)  # 1 + e^2 = factor
+    assert line.scaled(extent).bounds == ((-extent, extent),)
+    assert le.automatic_extent(line, Bowl(), factor=1e9, largest=8) == 8
+
+
+def test_several_seeds_show_how_much_a_line_depends_on_its_direction():
+    model = linear()
+    found = le.over_seeds(lambda seed: le.Line.random(model, "none", seed=seed), Bowl(), seeds=[3, 4, 8], resolution=9)
+    assert found["bowl"].dims == ("seed", "alpha") and found["seed"].values.tolist() == [3, 4, 8]
+    one = le.random_line(model, Bowl(), steps=9, normalization=None, seed=4)
+    np.testing.assert_allclose(found["bowl"].sel(seed=4), one, rtol=1e-6)
+    assert float(found["bowl"].std("seed").sel(alpha=0)) == 0 and float(found["bowl"].std("seed").max()) > 0

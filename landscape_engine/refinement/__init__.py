@@ -2,6 +2,6 @@
 
 from .interpolation import coarse_stride
 from .refiner import Refiner
-from .run import Progress, refine
+from .run import Progress, over_seeds, refine
 
-__all__ = ["Progress", "Refiner", "coarse_stride", "refine"]
+__all__ = ["Progress", "Refiner", "coarse_stride", "over_seeds", "refine"]

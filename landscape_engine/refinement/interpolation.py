@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 from scipy.interpolate import make_interp_spline
 from scipy.ndimage import distance_transform_edt
 
-from ..subspaces import COARSE_INTERVALS
+from ..subspaces import COARSE_INTERVALS, FEWEST_INTERVALS
 
 Array = NDArray[np.float64]
 
@@ -17,10 +17,13 @@ Array = NDArray[np.float64]
 def coarse_stride(resolution: int, dimensions: int) -> int:
     """The largest power of two that divides ``resolution - 1`` and leaves enough intervals on a coarse axis.
 
-    Enough are 16 on a line, 8 on a plane, 4 on a cube. It is 1, so that every node is computed, where none does.
+    Enough are 16 on a line, 8 on a plane, 4 on a cube, 2 in more dimensions. It is 1, so that every node is computed,
+    where none does.
     """
     stride, intervals = 1, resolution - 1
-    while intervals % (2 * stride) == 0 and intervals // (2 * stride) >= COARSE_INTERVALS[dimensions]:
+    while intervals % (2 * stride) == 0 and intervals // (2 * stride) >= COARSE_INTERVALS.get(
+        dimensions, FEWEST_INTERVALS
+    ):
         stride *= 2
     return stride
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any, final
 
@@ -80,13 +80,37 @@ def refine(
     if unfit is not None:
         raise ChoiceError("metrics", unfit.name, "of one number at each point; evaluate this one at chosen points")
     driver = _driver(pipeline, drive)
-    if driver is None:
+    if driver is None or not subspace.smooth:
         tolerance = 0.0
     if scale == "log" and driver is not None and not driver.positive:
         raise ChoiceError("scale", scale, f"'linear' or 'symlog' for '{driver.name}', which may be negative")
     axes = subspace.axes(resolution)
     refiner = Refiner([len(a) for a in axes], tolerance, scale, vmax)
     return _run(pipeline, driver or pipeline.metrics[0], subspace, axes, refiner, start, interval, progress)
+
+
+def over_seeds(
+    build: Callable[[int], Subspace], metrics: MetricLike, seeds: Sequence[int] = range(5), **options: Any
+) -> xr.Dataset:
+    """The same slice for several seeds, to see how much a picture depends on its random directions.
+
+    Args:
+        build: Makes the subspace of a seed, for instance ``lambda seed: Line.random(model, seed=seed)``.
+        metrics: A metric, several, or a pipeline.
+        seeds: Which seeds.
+        **options: For ``refine``.
+
+    Returns:
+        The finished landscapes along a new dim ``seed``; ``.mean("seed")`` and ``.std("seed")`` sum them up.
+    """
+    if not len(seeds):
+        raise ChoiceError("seeds", seeds, "one seed or more")
+    finished = []
+    for seed in seeds:
+        *_, landscape = refine(metrics, build(seed), **options)
+        finished.append(landscape)
+    joined = xr.concat(finished, dim="seed", combine_attrs="drop_conflicts", join="exact")
+    return joined.assign_coords(seed=list(seeds))
 
 
 def _driver(pipeline: MetricPipeline, drive: str | None) -> Metric | None:

@@ -1,76 +1,21 @@
-"""Lines, planes and curves of parameter space: coordinates to parameters, and parameters back to coordinates."""
+"""Points, lines, planes and cubes: origin and directions."""
 
 from __future__ import annotations
 
-import abc
 import math
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
-from typing import Any, NamedTuple, final
+from collections.abc import Sequence
+from dataclasses import dataclass, field, replace
+from typing import Any, NamedTuple, Self, TypeVar, final
 
 import numpy as np
 from torch import Tensor, nn
 
-from .directions import Directions, difference, principal_directions, random_directions
-from .errors import ChoiceError
-from .models import ModelWrapper, wrap_model
-from .parameters import Parameters, check_match, combine, fingerprint, inner, norm, subtract
-from .trajectories import Trajectory
-
-Bounds = tuple[float, float]
-
-# A trajectory plane leaves this share of the path's box free on each side.
-MARGIN = 0.35
-# The coarse grid of a plane whose resolution is 2^k + 1 has this many intervals on each axis.
-COARSE_INTERVALS = {1: 16, 2: 8, 3: 4}
-
-
-def _check_bounds(bounds: Bounds) -> Bounds:
-    lo, hi = (float(b) for b in bounds)
-    if not (np.isfinite(lo) and np.isfinite(hi) and lo < hi):
-        raise ChoiceError("bounds", bounds, "two finite numbers, the lower one first")
-    return lo, hi
-
-
-def _symmetric(extent: float) -> Bounds:
-    if not (np.isfinite(extent) and extent > 0):
-        raise ChoiceError("extent", extent, "a finite number greater than 0")
-    return -float(extent), float(extent)
-
-
-class Subspace(abc.ABC):
-    """A set of points of parameter space, addressed by coordinates.
-
-    A subspace holds the wrapped model it was built from, whose code and buffers are evaluated at its points.
-    """
-
-    model: ModelWrapper
-    bounds: tuple[Bounds, ...]
-    facts: dict[str, Any]
-
-    @property
-    @abc.abstractmethod
-    def dims(self) -> tuple[str, ...]:
-        """Names of the coordinates."""
-
-    @abc.abstractmethod
-    def state_at(self, coordinates: Sequence[float]) -> Mapping[str, Tensor]:
-        """The parameters (and buffers, if they differ from the model's) at a point."""
-
-    def axes(self, resolution: int) -> list[np.ndarray]:
-        """The node coordinates of each axis: ``resolution`` of them from bound to bound, both included."""
-        if resolution < 2:
-            raise ChoiceError("resolution", resolution, "2 nodes or more on each axis")
-        result = []
-        for lo, hi in self.bounds:
-            axis = np.linspace(lo, hi, resolution)
-            axis[np.abs(axis) < 1e-12 * (hi - lo)] = 0.0  # the origin is a node exactly, not almost
-            result.append(axis)
-        return result
-
-    def describe(self, dim: str) -> dict[str, str]:
-        """``long_name`` and ``units`` of a coordinate."""
-        return {"long_name": dim, "units": self.facts.get("units", "")}
+from ..directions import Directions, difference, orthogonalize, principal_directions, random_directions
+from ..errors import ChoiceError
+from ..models import ModelWrapper, wrap_model
+from ..parameters import Parameters, check_match, combine, fingerprint, inner, norm, subtract
+from ..trajectories import Trajectory
+from .base import COARSE_INTERVALS, MARGIN, NAMES, Bounds, Subspace, check_bounds, sides, symmetric
 
 
 class Projection(NamedTuple):
@@ -102,6 +47,20 @@ class AffineSubspace(Subspace):
     bounds: tuple[Bounds, ...]
     facts: dict[str, Any] = field(default_factory=dict)
 
+    @property
+    def dims(self) -> tuple[str, ...]:
+        """``alpha``, ``beta``, and so on through the Greek alphabet."""
+        return NAMES[: len(self.directions)]
+
+    @property
+    def spanned_by(self) -> Directions:
+        """The directions, to be saved, or to cut another model by the same subspace."""
+        return Directions(self.directions, self.facts)
+
+    def scaled(self, extent: float) -> Self:
+        """The same subspace with bounds (-extent, extent) on each axis."""
+        return replace(self, bounds=(symmetric(extent),) * len(self.directions))
+
     def __post_init__(self) -> None:
         remedy = "Build it again from this model."
         check_match(self.origin, self.model.parameters, "the origin does", remedy)
@@ -109,7 +68,7 @@ class AffineSubspace(Subspace):
             check_match(direction, self.model.parameters, "the direction does", remedy)
         buffers = {n: b.clone() for n, b in self.model.buffers.items()}  # unmoved by later training, as the origin is
         object.__setattr__(self, "model", self.model.at({**self.origin, **buffers}))
-        object.__setattr__(self, "bounds", tuple(_check_bounds(b) for b in self.bounds))
+        object.__setattr__(self, "bounds", tuple(check_bounds(b) for b in self.bounds))
         object.__setattr__(self, "facts", {**self.facts, "directions": [fingerprint(d)[:12] for d in self.directions]})
 
     def state_at(self, coordinates: Sequence[float]) -> dict[str, Tensor]:
@@ -123,7 +82,7 @@ class AffineSubspace(Subspace):
         :math:`c = G^{-1} (\langle d_i, \theta - \theta_0 \rangle)_i`, residual
         :math:`\|\theta - \theta_0 - \sum_k c_k d_k\|`. The directions need not be orthogonal.
         """
-        offset = subtract({n: theta[n].to(o.dtype) for n, o in self.origin.items()}, self.origin)
+        offset = subtract({n: theta[n].detach().to(o.dtype) for n, o in self.origin.items()}, self.origin)
         gram = np.array([[inner(a, b) for b in self.directions] for a in self.directions])
         c = np.linalg.solve(gram, np.array([inner(d, offset) for d in self.directions]))
         residual = norm(combine(offset, self.directions, [-float(x) for x in c]))
@@ -131,10 +90,30 @@ class AffineSubspace(Subspace):
 
 
 @final
+class Point(AffineSubspace):
+    """A single model: a subspace without coordinates."""
+
+    @classmethod
+    def of(cls, model: nn.Module | ModelWrapper) -> Point:
+        """The point at which a model is."""
+        wrapper = wrap_model(model)
+        return cls(wrapper, wrapper.snapshot(), (), (), {"kind": "point"})
+
+
+@final
 class Line(AffineSubspace):
     r"""The points :math:`\theta_0 + \alpha d`."""
 
-    dims = ("alpha",)
+    @classmethod
+    def from_directions(
+        cls,
+        model: nn.Module | ModelWrapper,
+        directions: Directions | Sequence[Parameters],
+        extent: float = 1.0,
+        bounds: Sequence[Bounds] | None = None,
+    ) -> Line:
+        """The line through the model along a given direction."""
+        return _spanned(cls, model, directions, 1, extent, bounds)
 
     @classmethod
     def random(
@@ -144,11 +123,12 @@ class Line(AffineSubspace):
         seed: int = 0,
         extent: float = 1.0,
         one_dimensional: bool = False,
+        bounds: Sequence[Bounds] | None = None,
     ) -> Line:
         """A line through the model along a random direction (see ``random_directions``)."""
         wrapper = wrap_model(model)
         directions = random_directions(wrapper, 1, normalization, seed, one_dimensional)
-        return cls(wrapper, wrapper.snapshot(), directions.vectors, (_symmetric(extent),), directions.facts)
+        return cls.from_directions(wrapper, directions, extent, bounds)
 
     @classmethod
     def between(
@@ -160,17 +140,40 @@ class Line(AffineSubspace):
             Goodfellow, Vinyals, Saxe 2015, Qualitatively characterizing neural network optimization problems.
         """
         a, b = wrap_model(start), wrap_model(end)
-        check_match(b.parameters, a.parameters, "the second model does", "Choose two models of one architecture.")
         origin = a.snapshot()
-        direction = difference(origin, {n: p.to(origin[n].dtype) for n, p in b.parameters.items()})
+        direction = difference(origin, _as_in(b, a, "the second model does"))
         return cls(a, origin, (direction,), (bounds,), {"kind": "between", "units": "of the way"})
+
+
+def _as_in(model: ModelWrapper, first: ModelWrapper, what: str) -> Parameters:
+    """The parameters of another model in the working type of the first."""
+    check_match(model.parameters, first.parameters, what, "Choose models of one architecture.")
+    return {n: p.to(first.dtype) for n, p in model.parameters.items()}
+
+
+S = TypeVar("S", bound=AffineSubspace)
+
+
+def _spanned(
+    kind: type[S],
+    model: nn.Module | ModelWrapper,
+    directions: Directions | Sequence[Parameters],
+    count: int,
+    extent: float,
+    bounds: Sequence[Bounds] | None,
+) -> S:
+    wrapper = wrap_model(model)
+    if not isinstance(directions, Directions):
+        directions = Directions(tuple(directions), {"kind": "given"})
+    if len(directions.vectors) != count:
+        raise ChoiceError("directions", len(directions.vectors), f"{count}, one for each axis")
+    vectors = tuple({n: d.to(wrapper.dtype) for n, d in v.items()} for v in directions.vectors)
+    return kind(wrapper, wrapper.snapshot(), vectors, sides(count, extent, bounds), directions.facts)
 
 
 @final
 class Plane(AffineSubspace):
     r"""The points :math:`\theta_0 + \alpha d_1 + \beta d_2`."""
-
-    dims = ("alpha", "beta")
 
     @classmethod
     def from_directions(
@@ -178,15 +181,10 @@ class Plane(AffineSubspace):
         model: nn.Module | ModelWrapper,
         directions: Directions | Sequence[Parameters],
         extent: float = 1.0,
+        bounds: Sequence[Bounds] | None = None,
     ) -> Plane:
-        """The plane through the model along two given directions."""
-        wrapper = wrap_model(model)
-        if not isinstance(directions, Directions):
-            directions = Directions(tuple(directions), {"kind": "given"})
-        if len(directions.vectors) != 2:
-            raise ChoiceError("directions", len(directions.vectors), "two, for a plane")
-        side = _symmetric(extent)
-        return cls(wrapper, wrapper.snapshot(), directions.vectors, (side, side), directions.facts)
+        """The plane through the model along two given directions, for instance saved ones of another plane."""
+        return _spanned(cls, model, directions, 2, extent, bounds)
 
     @classmethod
     def random(
@@ -196,6 +194,7 @@ class Plane(AffineSubspace):
         seed: int = 0,
         extent: float = 1.0,
         one_dimensional: bool = False,
+        bounds: Sequence[Bounds] | None = None,
     ) -> Plane:
         """The square plane through the model along two random directions (see ``random_directions``).
 
@@ -205,10 +204,40 @@ class Plane(AffineSubspace):
             seed: Of the directions.
             extent: Half the side, in units of the directions: filter-normalized, the alpha of Li et al.
             one_dimensional: Move biases and norm-layer weights too under ``"layer"`` and ``"filter"``.
+            bounds: Of each axis, instead of ``extent``.
         """
         wrapper = wrap_model(model)
         directions = random_directions(wrapper, 2, normalization, seed, one_dimensional)
-        return cls.from_directions(wrapper, directions, extent)
+        return cls.from_directions(wrapper, directions, extent, bounds)
+
+    @classmethod
+    def through(
+        cls,
+        first: nn.Module | ModelWrapper,
+        second: nn.Module | ModelWrapper,
+        third: nn.Module | ModelWrapper,
+        aspect: float = 1.3,
+        extent: float = 1.0,
+    ) -> Plane:
+        """The plane through three models, at the first of which it has its origin.
+
+        The axes are orthonormal, so both coordinates are distances in parameter space; alpha goes from the first
+        model to the second, and the third has a positive beta. The coordinates of the three are
+        ``facts["points"]``. Bounds as for ``trajectory``, with the first model on a node.
+
+        References:
+            Garipov et al. 2018, Loss Surfaces, Mode Connectivity, and Fast Ensembling of DNNs, appendix A.
+        """
+        symmetric(extent)
+        a, b, c = (wrap_model(m) for m in (first, second, third))
+        origin = a.snapshot()
+        ends = [_as_in(m, a, f"the {which} model does") for m, which in ((b, "second"), (c, "third"))]
+        sides = orthogonalize([difference(origin, end) for end in ends])
+        axes = tuple({n: v / norm(side) for n, v in side.items()} for side in sides)
+        draft = cls(a, origin, axes, ((-1.0, 1.0), (-1.0, 1.0)))
+        points = np.array([(0.0, 0.0), *(draft.project(end).coordinates for end in ends)])
+        facts = {"kind": "through", "points": points.tolist()}
+        return cls(a, origin, axes, _trajectory_bounds(points, aspect, extent), facts)
 
     @classmethod
     def trajectory(
@@ -229,7 +258,7 @@ class Plane(AffineSubspace):
         References:
             Li et al. 2018, Visualizing the Loss Landscape of Neural Nets, section 7.
         """
-        _symmetric(extent)
+        symmetric(extent)
         wrapper = wrap_model(model)
         directions = principal_directions(trajectory, wrapper)
         final_model = wrapper.at(trajectory[-1])
@@ -242,7 +271,7 @@ class Plane(AffineSubspace):
     @property
     def is_orthonormal(self) -> bool:
         """Whether coordinates are distances in parameter space."""
-        return bool(self.facts.get("kind") == "trajectory")
+        return self.facts.get("kind") in ("trajectory", "through")
 
 
 def _trajectory_bounds(path: np.ndarray, aspect: float, extent: float) -> tuple[Bounds, Bounds]:
@@ -262,32 +291,37 @@ def _trajectory_bounds(path: np.ndarray, aspect: float, extent: float) -> tuple[
 
 
 @final
-@dataclass(frozen=True, eq=False)
-class Curve(Subspace):
-    r"""The polygonal path through the checkpoints of a run, :math:`t \in [0, K - 1]`.
-
-    Parameters and floating-point buffers are linear between neighbouring checkpoints, so that at a checkpoint the
-    model is exactly the one that was recorded, batch-norm statistics included.
-    """
-
-    model: ModelWrapper
-    path: Trajectory
-    facts: dict[str, Any] = field(default_factory=lambda: {"kind": "trajectory"})
-
-    dims = ("t",)
+class Cube(AffineSubspace):
+    r"""The points :math:`\theta_0 + \sum_k c_k d_k` of three or more directions."""
 
     @classmethod
-    def along(cls, model: nn.Module | ModelWrapper, trajectory: Trajectory) -> Curve:
-        """The path of a trajectory, evaluated with the code of ``model``."""
+    def from_directions(
+        cls,
+        model: nn.Module | ModelWrapper,
+        directions: Directions | Sequence[Parameters],
+        extent: float = 1.0,
+        bounds: Sequence[Bounds] | None = None,
+    ) -> Cube:
+        """The cube around the model along given directions."""
+        count = len(directions.vectors if isinstance(directions, Directions) else directions)
+        if not 3 <= count <= len(NAMES):
+            raise ChoiceError("directions", count, f"3 to {len(NAMES)} of them")
+        return _spanned(cls, model, directions, count, extent, bounds)
+
+    @classmethod
+    def random(
+        cls,
+        model: nn.Module | ModelWrapper,
+        dimensions: int = 3,
+        normalization: str = "filter",
+        seed: int = 0,
+        extent: float = 1.0,
+        one_dimensional: bool = False,
+        bounds: Sequence[Bounds] | None = None,
+    ) -> Cube:
+        """The cube around the model along random directions (see ``random_directions``)."""
         wrapper = wrap_model(model)
-        trajectory.check_fits(wrapper)
-        return cls(wrapper, trajectory)
-
-    @property
-    def bounds(self) -> tuple[Bounds, ...]:  # type: ignore[override]
-        """The first and the final checkpoint."""
-        return ((0.0, float(len(self.path) - 1)),)
-
-    def state_at(self, coordinates: Sequence[float]) -> dict[str, Tensor]:
-        """Parameters and buffers at t."""
-        return self.path.at(float(coordinates[0]))
+        if not 3 <= dimensions <= len(NAMES):
+            raise ChoiceError("dimensions", dimensions, f"3 to {len(NAMES)}")
+        directions = random_directions(wrapper, dimensions, normalization, seed, one_dimensional)
+        return cls.from_directions(wrapper, directions, extent, bounds)
