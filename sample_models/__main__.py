@@ -45,7 +45,7 @@ def measure(name: str, place: Path) -> dict[str, Any]:
         Accuracy(*train, name="training_accuracy"),
         Accuracy(*test, name="test_accuracy"),
     ]
-    values = MetricPipeline(metrics)(wrap_model(model).at(trajectory[-1]))
+    values = MetricPipeline(metrics)(wrap_model(model).private_copy().at(trajectory[-1]))
     content = file.read_bytes()
     return {
         "parameters": sum(p.numel() for p in model.parameters()),

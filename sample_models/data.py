@@ -16,6 +16,22 @@ class Split(NamedTuple):
     targets: Tensor
 
 
+def spirals(
+    train: int = 600, test: int = 300, arms: int = 3, noise: float = 0.45, seed: int = 0
+) -> tuple[Split, Split]:
+    r"""Points of spiral arms in the plane: radius :math:`s`, angle :math:`4.5 s + 2 \pi a / A` with Gaussian noise.
+
+    :math:`s` is uniform from 0.1 to 1; the noise is in radians; the target is the arm :math:`a`.
+    """
+    generator = torch.Generator().manual_seed(seed)
+    targets = torch.arange(train + test) % arms
+    radius = 0.1 + 0.9 * torch.rand(len(targets), generator=generator)
+    noisy = noise * torch.randn(len(targets), generator=generator)
+    angle = 4.5 * radius + 2 * torch.pi * targets / arms + noisy
+    inputs = torch.stack([radius * angle.cos(), radius * angle.sin()], dim=1)
+    return Split(inputs[:train], targets[:train]), Split(inputs[train:], targets[train:])
+
+
 def digits(train: int = 1437, seed: int = 0) -> tuple[Split, Split]:
     """scikit-learn's 1,797 handwritten digits, 8 x 8 pixels from 0 to 1, as a training and a test set.
 

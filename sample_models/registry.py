@@ -15,7 +15,7 @@ from landscape_engine import ChoiceError, Trajectory
 
 from .data import Split
 
-RECIPES = {"digits_mlp": "sample_models.digits_mlp.recipe"}
+RECIPES = {name: f"sample_models.{name}.recipe" for name in ("digits_mlp", "digits_cnn", "spirals_mlp")}
 
 
 @final

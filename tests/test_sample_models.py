@@ -97,7 +97,9 @@ def test_training_again_reaches_the_same_loss_and_accuracy(tmp_path, capsys):
 
 
 def test_an_unknown_name_is_refused_in_one_sentence(capsys):
-    with pytest.raises(ChoiceError, match=r"^sample model must be one of digits_mlp, but it is 'letters'\.$"):
+    with pytest.raises(
+        ChoiceError, match=r"^sample model must be one of digits_mlp, digits_cnn, spirals_mlp, but it is 'letters'\.$"
+    ):
         sample_models.load("letters")
     assert main(["verify", "letters"]) == 2
     assert main(["train", "letters"]) == 2

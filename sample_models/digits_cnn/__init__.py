@@ -1,0 +1,1 @@
+"""The convolutional network on handwritten digits."""
