@@ -18,13 +18,14 @@ from explorer.theme import FATHOM, PAGE_CSS, PAGE_SX, THEME_CONFIG, TOKENS_CSS
 from explorer.views.cards import BANNER_CSS, board, card, head, text
 from explorer.views.colorbar import POINTER
 from explorer.views.contours import MapView
+from explorer.views.curve import CurvePicture, CurveView, as_table, curve_key
 from explorer.views.header import Header
 from explorer.views.inspector import CSS as INSPECTOR_CSS
 from explorer.views.inspector import inspector_html
 from explorer.views.key import map_key
 from explorer.views.picture import Picture
 from explorer.views.profile import ProfileView
-from explorer.views.results import TITLES, UNITS, picture_of, reading_of, subtitle
+from explorer.views.results import TITLES, UNITS, curve_of, picture_of, reading_of, subtitle
 from explorer.views.surface import Surface3D
 
 MOVE_MARKER = """
@@ -33,12 +34,20 @@ if (path.length) {
   const t = Math.max(0, Math.min((path.length - 1) / 4, source.t)) * 4, k = Math.min(path.length - 2, Math.floor(t));
   const w = t - k, a = path[k] * (1 - w) + path[k + 1] * w, b = beta[k] * (1 - w) + beta[k + 1] * w;
   marker.data = {x: [a], y: [b]};
-  pointer.data = {x: [POINTER], y: [table.data.z[k] * (1 - w) + table.data.z[k + 1] * w]};
+  const z = table.data.z[k] * (1 - w) + table.data.z[k + 1] * w;
+  pointer.data = {x: [POINTER], y: [z]};
+  on_curve.data = {x: [a], y: [z]};
   surface.data.marker = [a, b];
 }
 """.replace("POINTER", str(POINTER))
 
 WORDS = {"idle": "Ready", "running": "Refining", "done": "Done", "canceled": "Canceled", "failed": "Stopped"}
+
+
+SWITCH = """
+const rest = board.css_classes.filter((name) => !name.startsWith('on-'));
+board.css_classes = [...rest, 'on-' + source.value.toLowerCase()];
+"""
 
 
 class Explorer(pn.viewable.Viewer):
@@ -48,22 +57,33 @@ class Explorer(pn.viewable.Viewer):
         super().__init__()
         self.state = State(**choices)
         self.source = sources.load(self.state.model)
-        self.state.t = float(len(self.source.sample.trajectory) - 1)
+        self._choose_checkpoints()
         self.runner = Runner(self.state)
-        self.picture: Picture | None = None
+        self.picture: Picture | CurvePicture | None = None
         self.header = Header(styles={"flex": "1 1 auto", "min-width": "0"}, margin=0)
-        self.map, self.profile = MapView(), ProfileView()
+        self.map, self.curve, self.profile = MapView(), CurveView(), ProfileView()
         self.surface = Surface3D(palette=FATHOM, sizing_mode="stretch_both", min_height=280, margin=0)
         self.banner = text("", BANNER_CSS, visible=False, css_classes=["bk-banner"], sizing_mode="stretch_width")
         self.inspector = text("", INSPECTOR_CSS, sizing_mode="stretch_width")
         self.map_key = text("", sizing_mode="stretch_width")
         self.surface_key = text("", sizing_mode="stretch_width")
+        self.curve_key = text("", sizing_mode="stretch_width")
         self.path = ColumnDataSource({"alpha": [], "beta": [], "z": []})
         self.board = self._build_board()
         self._link()
         self._paint()
         self._status()
         self._start()
+
+    def _choose_checkpoints(self) -> None:
+        """The first, the middle and the final checkpoint; the marker on the final one."""
+        last = len(self.source.steps) - 1
+        self.state.steps = self.source.steps
+        self.state.param.update(first=0, second=last // 2, third=last, t=float(last))
+
+    def _change_model(self) -> None:
+        self.source = sources.load(self.state.model)
+        self._choose_checkpoints()
 
     def _start(self) -> None:
         document = pn.state.curdoc
@@ -76,6 +96,7 @@ class Explorer(pn.viewable.Viewer):
 
     def _link(self) -> None:
         watch, slider = self.state.param.watch, self.profile.slider
+        watch(lambda event: self._change_model(), "model")
         watch(lambda event: self._show(event.new), "result")
         watch(lambda event: self._inspect(), "t")
         watch(lambda *events: self._status(), ["phase", "message"])
@@ -85,21 +106,27 @@ class Explorer(pn.viewable.Viewer):
         self.header.param.watch(lambda event: self.runner.cancel(), "cancel")
         slider.param.watch(lambda event: setattr(self.state, "t", event.new), "t")
         marks = {"table": self.path, "marker": self.map.marker, "pointer": self.map.bar.pointer}
-        slider.jscallback(args={**marks, "surface": self.surface}, t=MOVE_MARKER)
+        slider.jscallback(args={**marks, "on_curve": self.curve.marker, "surface": self.surface}, t=MOVE_MARKER)
 
     def _build_board(self) -> pn.Column:
-        nodes = controls.toggle(self.state.param.show_nodes, "Nodes")
+        nodes, also_nodes = (controls.toggle(self.state.param.show_nodes, "Nodes") for _ in range(2))
         reset = controls.action("Reset view", lambda event: self._reset_view())
         switches = [controls.choice(self.state.param.on_phone, margin=0) for _ in range(2)]
         cards = board(
             self.banner,
             card("map", head("Map", nodes, on_phone=switches[0]), self.map.view, self.map_key),
             card("surface", head("Surface", reset, on_phone=switches[1]), self.surface, self.surface_key),
+            card(
+                "curve",
+                head("Along the line", also_nodes),
+                self.curve.view,
+                self.curve_key,
+            ),
             card("profile", head("Along the training path"), self.profile.view),
             card("inspector", self.inspector),
         )
         for switch in switches:
-            switch.jscallback(args={"board": cards}, value="board.css_classes = ['on-' + source.value.toLowerCase()]")
+            switch.jscallback(args={"board": cards}, value=SWITCH)
         return cards
 
     def _reset_view(self) -> None:
@@ -108,46 +135,60 @@ class Explorer(pn.viewable.Viewer):
     def _show(self, result: Result | None) -> None:
         if result is None:
             return
-        self.picture = picture = picture_of(result)
         with hold():
-            self.map.show(picture)
-            self.surface.show(picture, f"{METRICS[result.request.metric]} over the plane, in three dimensions")
-            alpha, beta = result.path.T
-            self.path.data = {"alpha": alpha, "beta": beta, "z": picture.height_at(result.path)}
+            shape, show = ("line", self._show_curve) if result.request.is_line else ("plane", self._show_plane)
+            self.picture = picture = show(result)
+            self.board.css_classes = [f"on-{self.state.on_phone.lower()}", shape]
+            self.path.data = as_table(result.path, picture)
             self._place_marker(result)
             self._show_profile(result, picture.value_at(result.path)[0])
-            self.map_key.object = map_key(picture, result.held)
-            scale = "log " if picture.scale == "log" else ""
-            self.surface_key.object = (
-                "<div class='row'><span>Drag to turn, scroll to come closer</span>"
-                f"<span>height and color: {scale}{picture.z_title.lower()}</span></div>"
-            )
             self.header.subtitle = subtitle(result)
             self._inspect()
 
+    def _show_plane(self, result: Result) -> Picture:
+        picture = picture_of(result)
+        self.map.show(picture)
+        self.surface.show(picture, f"{METRICS[result.request.metric]} over the plane, in three dimensions")
+        self.map_key.object = map_key(picture, result.held)
+        scale = "log " if picture.scale == "log" else ""
+        self.surface_key.object = (
+            "<div class='row'><span>Drag to turn, scroll to come closer</span>"
+            f"<span>height and color: {scale}{picture.z_title.lower()}</span></div>"
+        )
+        return picture
+
+    def _show_curve(self, result: Result) -> CurvePicture:
+        picture = curve_of(result)
+        self.curve.show(picture)
+        self.curve_key.object = curve_key(picture)
+        return picture
+
     def _place_marker(self, result: Result) -> None:
         k = min(round(self.state.t * sources.PER_INTERVAL), len(result.path) - 1)
-        alpha, beta = (float(coordinate) for coordinate in result.path[k])
+        alpha, beta, z = (float(self.path.data[name][k]) for name in ("alpha", "beta", "z"))
         self.map.marker.data = {"x": [alpha], "y": [beta]}
-        self.map.bar.pointer.data = {"x": [POINTER], "y": [self.path.data["z"][k]]}
+        self.map.bar.pointer.data = {"x": [POINTER], "y": [z]}
+        self.curve.marker.data = {"x": [alpha], "y": [z]}
         self.surface.marker = [alpha, beta]
 
     def _show_profile(self, result: Result, on_map: Any) -> None:
         if result.profile is None:
             return
-        metric, steps = result.request.metric, list(self.source.sample.trajectory.steps)
+        metric, steps = result.request.metric, result.source.steps
         slider = self.profile.slider
-        if slider.t != self.state.t or slider.count != len(steps):
+        if slider.t != self.state.t or slider.steps != steps:
             slider.param.update(count=len(steps), steps=steps, t=self.state.t)
         self.profile.show(
-            self.source.positions,
-            result.profile[metric],
+            result.source.positions,
+            result.profile[f"train_{metric}"],
             result.profile[f"test_{metric}"],
             on_map,
             result.residual,
             steps,
             ", ".join(filter(None, [TITLES[metric], UNITS[metric]])),
             result.request.scale,
+            result.request.split,
+            "line" if result.request.is_line else "plane",
         )
 
     def _inspect(self) -> None:
@@ -175,12 +216,13 @@ class Explorer(pn.viewable.Viewer):
         self.banner.visible = bool(state.message)
 
     def _paint(self) -> None:
-        for view in (self.map, self.profile):
+        for view in (self.map, self.curve, self.profile):
             view.paint(self.state.dark)
         self.surface.dark = self.header.dark = self.state.dark
 
     def _nodes(self) -> None:
         self.map.show_nodes(self.state.show_nodes)
+        self.curve.show_nodes(self.state.show_nodes)
         self.surface.show_nodes = self.state.show_nodes
 
     def __panel__(self) -> pn.viewable.Viewable:
@@ -195,7 +237,7 @@ def page() -> pmui.Page:
     frame = pmui.Page(
         meta_title="Loss landscape",
         header=[explorer.header],
-        sidebar=[controls.drawer(explorer.state, explorer.runner, explorer.source)],
+        sidebar=[controls.drawer(explorer.state, explorer.runner)],
         main=[explorer],
         theme_config=THEME_CONFIG,
         sx=PAGE_SX,

@@ -7,16 +7,30 @@ from typing import Any
 import panel as pn
 import panel_material_ui as pmui
 
+from explorer import sources
 from explorer.jobs import Result, Runner
 from explorer.numbers import percent
-from explorer.sources import Source
-from explorer.state import METRICS, NORMALIZATIONS, NUMBERS, RESOLUTIONS, SUBSPACES, State
+from explorer.state import (
+    METRICS,
+    MODELS,
+    NORMALIZATIONS,
+    NUMBERS,
+    RANDOM,
+    RESOLUTIONS,
+    SAMPLES,
+    SPLITS,
+    SUBSPACES,
+    State,
+)
 
 HELP = {
     "loss": "Low is better. Nats per example.",
-    "accuracy": "High is better. Share of digits read correctly.",
+    "accuracy": "High is better. Share of examples classified correctly.",
     "trajectory": "The plane that holds most of the training path",
     "random": "Two random directions. The training path collapses to a dot",
+    "through": "The plane that three networks of the training span",
+    "random_line": "One random direction. The training path collapses to a dot",
+    "between": "The straight line from one network of the training to another, and beyond",
 }
 SCALED = "Scales random directions to the weights, so that networks can be compared."
 UNSCALED = "For random directions only: here the axes are distances in parameter space."
@@ -28,10 +42,6 @@ FOOT_CSS = """
 :host { position: sticky; bottom: 0; z-index: 1; background: var(--card); border-top: 1px solid var(--hair);
   margin-top: auto; }
 """
-
-
-def _swapped(labels: dict[str, str]) -> dict[str, str]:
-    return {label: key for key, label in labels.items()}
 
 
 def _heading(text: str) -> pmui.Typography:
@@ -46,7 +56,10 @@ def _held(result: Result | None, subspace: str) -> str:
     """What the subspace is, and how much of the training path's movement it holds."""
     if result is None or result.request.subspace != subspace:
         return f"{HELP[subspace]}."
-    return f"{HELP[subspace]}: {percent(result.held)} of its movement lies in this plane."
+    if subspace in ("through", "between"):
+        return f"{HELP[subspace]}; it holds {percent(result.held)} of the training's movement."
+    place = "line" if result.request.is_line else "plane"
+    return f"{HELP[subspace]}: {percent(result.held)} of its movement lies in this {place}."
 
 
 def _number(state: State, name: str, label: str) -> pmui.TextInput:
@@ -75,21 +88,48 @@ def choice(parameter: Any, label: str = "", **options: Any) -> pmui.RadioButtonG
     return pmui.RadioButtonGroup.from_param(parameter, label=label, **{**style, **options})
 
 
-def _select(parameter: Any, label: str, names: dict[str, str], **options: Any) -> pmui.Select:
+def _select(parameter: Any, label: str, names: dict[Any, str], **options: Any) -> pmui.Select:
     style = {"size": "small", "sizing_mode": "stretch_width", "description": ""}
-    return pmui.Select.from_param(parameter, label=label, options=_swapped(names), **style, **options)
+    swapped = {name: key for key, name in names.items()}
+    return pmui.Select.from_param(parameter, label=label, options=swapped, **style, **options)
 
 
-def drawer(state: State, runner: Runner, source: Source) -> pmui.Column:
+def _pickers(state: State) -> pmui.Row:
+    """Which checkpoints a plane or a line goes through; in sight where they count."""
+    subspace = state.param.subspace.rx()
+    options = state.param.steps.rx().rx.pipe(lambda steps: {f"{step:,}": k for k, step in enumerate(steps)})
+    style = {"size": "small", "description": "", "sizing_mode": "stretch_width", "margin": (6, 3), "options": options}
+    parts = [
+        pmui.Select.from_param(state.param.first, label="From step", **style),
+        pmui.Select.from_param(state.param.second, label="Through step", visible=subspace == "through", **style),
+        pmui.Select.from_param(state.param.third, label="To step", **style),
+    ]
+    return pmui.Row(
+        *parts,
+        visible=subspace.rx.pipe(lambda chosen: chosen in ("through", "between")),
+        margin=(0, 7),
+        sizing_mode="stretch_width",
+    )
+
+
+def drawer(state: State, runner: Runner) -> pmui.Column:
     """The widgets of the drawer, from top to bottom."""
     wide = {"sizing_mode": "stretch_width"}
-    random = state.param.subspace.rx() == "random"
+    random = state.param.subspace.rx().rx.pipe(lambda chosen: chosen in RANDOM)
     loss = state.param.metric.rx() == "loss"
     numbers = [_number(state, name, label + "," * bool(unit) + unit) for name, (label, unit, _) in NUMBERS.items()]
     scales = {"Log": "log", "Linear": "linear"}
     parts = [
         _heading("Model and data"),
-        _help(source.summary),
+        _select(state.param.model, "Model", {name: sources.load(name).sample.title for name in MODELS}),
+        _help(state.param.model.rx().rx.pipe(lambda name: sources.load(name).summary)),
+        pmui.Row(
+            _select(state.param.split, "Data", SPLITS, margin=(6, 4, 6, 10)),
+            _select(state.param.samples, "Examples", SAMPLES, margin=(6, 10, 6, 4)),
+            margin=0,
+            **wide,
+        ),
+        _help("What the loss is averaged over; fewer examples are faster and less sure."),
         _heading("What to measure"),
         _select(state.param.metric, "Metric", METRICS),
         _help(state.param.metric.rx().rx.pipe(HELP.get)),
@@ -97,6 +137,7 @@ def drawer(state: State, runner: Runner, source: Source) -> pmui.Column:
         _help(loss.rx.where("Color scale: log shows the floor of the valley.", "Accuracy is always linear.")),
         _heading("Where to look"),
         _select(state.param.subspace, "Subspace", SUBSPACES),
+        _pickers(state),
         _help(state.param.result.rx().rx.pipe(_held, state.param.subspace.rx())),
         _select(state.param.normalization, "Normalization", NORMALIZATIONS, disabled=random.rx.not_()),
         _help(random.rx.where(SCALED, UNSCALED)),

@@ -34,15 +34,15 @@ class Result:
 
     Args:
         request: The choices it answers.
-        plane: Where it was evaluated.
+        subspace: Where it was evaluated.
         landscape: Whole at any time.
-        projections: Of m points of the training path onto the plane.
+        projections: Of m points of the training path onto the subspace.
         profile: Exact values along the path by metric name; None until they are known.
         progress: Of the refinement.
     """
 
     request: Request
-    plane: le.Plane
+    subspace: le.Line | le.Plane
     landscape: xr.Dataset
     projections: list[le.Projection]
     profile: dict[str, np.ndarray] | None
@@ -55,12 +55,12 @@ class Result:
 
     @cached_property
     def path(self) -> np.ndarray:
-        """Coordinates of the training path on the plane, of shape (m, 2)."""
+        """Coordinates of the training path on the subspace, of shape (m, dimensions)."""
         return np.array([p.coordinates for p in self.projections])
 
     @cached_property
     def residual(self) -> np.ndarray:
-        """Distances of the path from the plane, of shape (m,)."""
+        """Distances of the path from the subspace, of shape (m,)."""
         return np.array([p.residual for p in self.projections])
 
     @cached_property
@@ -70,7 +70,7 @@ class Result:
 
     @cached_property
     def held(self) -> float:
-        """Share of the path's squared movement that lies in the plane."""
+        """Share of the path's squared movement that lies in the subspace."""
         distance = np.array([p.distance for p in self.projections])
         return float(1 - (self.residual**2).sum() / (distance**2).sum())
 
@@ -111,25 +111,25 @@ class _Job:
 
     def _results(self) -> Any:
         request, source = self.request, sources.load(self.request.model)
-        plane = source.plane(request)
+        subspace = source.subspace(request)
         self._check(self.progress)
-        projections = [plane.project(source.sample.trajectory.at(t)) for t in source.positions]
+        projections = [subspace.project(source.sample.trajectory.at(t)) for t in source.positions]
         profile = None
         for landscape in le.refine(
-            source.on_map,
-            plane,
+            sources.metrics(request.model, request.split, request.samples),
+            subspace,
             resolution=request.resolution,
             tolerance=request.tolerance / 100,
             scale=request.scale,
-            drive=request.metric,
+            drive=f"{request.split}_{request.metric}",
             start=self.start,
             interval=PICTURE,
             progress=self._check,
         ):
-            result = Result(request, plane, landscape, projections, profile, self.progress)
+            result = Result(request, subspace, landscape, projections, profile, self.progress)
             yield result
             if profile is None:
-                profile = sources.profile(request.model)
+                profile = sources.profile(request.model, request.samples)
                 yield replace(result, profile=profile)
 
     def _check(self, progress: le.Progress) -> None:
@@ -163,12 +163,19 @@ class Runner:
         self._loop: asyncio.AbstractEventLoop | None = None
         self._document: Any = None
         self._beat = 0.0
-        names = [n for n in Request._fields]
-        state.param.watch(lambda *events: self.start(DEBOUNCE), names)
+        self._requested: Request | None = None
+        names = [*Request._fields[:-1], "first", "second", "third"]
+        state.param.watch(lambda *events: self._answer(), names)
+
+    def _answer(self) -> None:
+        """Start anew, if what is asked for has changed."""
+        if self.state.request != self._requested:
+            self.start(DEBOUNCE)
 
     def open(self, document: Any, loop: asyncio.AbstractEventLoop) -> None:
         """Start for a document that is being built: wait for a first look, so that it opens with it, and no more."""
         self._document, self._loop, self._held = document, loop, True
+        self._requested = self.state.request
         self.state.phase = "running"
         self._job = _Job(self, self.state.request, None)
         self._job.thread.start()
@@ -185,6 +192,7 @@ class Runner:
     def start(self, delay: float = 0.0) -> None:
         """Call off the running job and start the one that answers the choices, after a delay."""
         self._call_off()
+        self._requested = self.state.request
         self.state.param.update(phase="running", message="")
         self._timer = threading.Timer(delay, self._begin, [self.state.request, self.state.result])
         self._timer.daemon = True

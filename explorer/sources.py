@@ -24,55 +24,67 @@ class Source:
     Args:
         name: As chosen.
         sample: The sample model.
-        on_map: Loss and accuracy on the training data.
-        along_path: The same on training and test data.
     """
 
     name: str
     sample: sample_models.Sample
-    on_map: MetricPipeline
-    along_path: MetricPipeline
 
-    def plane(self, request: Request) -> le.Plane:
-        """The plane of a request."""
-        model, trajectory = self.sample.model, self.sample.trajectory
+    def subspace(self, request: Request) -> le.Line | le.Plane:
+        """The line or plane of a request."""
+        model, trajectory, extent = self.sample.model, self.sample.trajectory, request.extent
+        at = [self.at(k) for k in request.checkpoints]
         if request.subspace == "trajectory":
-            return le.Plane.trajectory(model, trajectory, extent=request.extent)
-        return le.Plane.random(model, request.normalization, seed=request.seed, extent=request.extent)
+            return le.Plane.trajectory(model, trajectory, extent=extent)
+        if request.subspace == "through":
+            return le.Plane.through(at[0], at[1], at[2], extent=extent)
+        if request.subspace == "between":
+            return le.Line.between(at[0], at[1], bounds=(0.5 - extent, 0.5 + extent))
+        kind = le.Line if request.subspace == "random_line" else le.Plane
+        return kind.random(model, request.normalization, seed=request.seed, extent=extent)
+
+    def at(self, checkpoint: int) -> le.ModelWrapper:
+        """The network as it was at a checkpoint."""
+        trajectory = self.sample.trajectory
+        return le.wrap_model(self.sample.model).at(trajectory[min(checkpoint, len(trajectory) - 1)])
+
+    @property
+    def steps(self) -> list[int]:
+        """Training step of each checkpoint."""
+        return list(self.sample.trajectory.steps)
 
     @property
     def summary(self) -> str:
         """The model, its checkpoints and its data in one line."""
-        count = sum(p.numel() for p in self.sample.model.parameters())
-        examples = len(self.sample.train[0])
-        return (
-            f"{self.sample.title}. {count:,} parameters, {len(self.sample.trajectory)} checkpoints, "
-            f"{examples:,} training examples."
-        )
+        examples = f"{len(self.sample.train[0]):,} training and {len(self.sample.test[0]):,} test examples"
+        return f"{self.sample.parameter_count:,} parameters, {len(self.steps)} checkpoints, {examples}."
 
     @property
     def positions(self) -> np.ndarray:
         """The checkpoint coordinates of the profile."""
-        checkpoints = len(self.sample.trajectory)
-        return np.arange(PER_INTERVAL * (checkpoints - 1) + 1) / PER_INTERVAL
+        return np.arange(PER_INTERVAL * (len(self.steps) - 1) + 1) / PER_INTERVAL
 
 
 @cache
 def load(name: str) -> Source:
     """The source of a name; loaded once."""
-    sample = sample_models.load(name)
-    (x, y), (test_x, test_y) = sample.train, sample.test
-    train: list[Any] = [Loss(sample.loss_function, x, y), Accuracy(x, y)]
-    test: list[Any] = [
-        Loss(sample.loss_function, test_x, test_y, name="test_loss"),
-        Accuracy(test_x, test_y, name="test_accuracy"),
-    ]
-    return Source(name, sample, MetricPipeline(train), MetricPipeline(train + test))
+    return Source(name, sample_models.load(name))
 
 
 @cache
-def profile(name: str) -> dict[str, np.ndarray]:
+def metrics(name: str, split: str, samples: int) -> list[Any]:
+    """Loss and accuracy on the first examples of a split; 0 means all. Names are as on the page: ``train_loss``."""
+    sample = load(name).sample
+    inputs, targets = (part[: samples or None] for part in (sample.train if split == "train" else sample.test))
+    return [
+        Loss(sample.loss_function, inputs, targets, name=f"{split}_loss"),
+        Accuracy(inputs, targets, name=f"{split}_accuracy"),
+    ]
+
+
+@cache
+def profile(name: str, samples: int) -> dict[str, np.ndarray]:
     """Exact values along the checkpoint path, by metric name; computed once, whatever the plane."""
     source = load(name)
     curve = le.Curve.along(source.sample.model, source.sample.trajectory)
-    return le.evaluate(curve, source.along_path, [(t,) for t in source.positions])
+    both = MetricPipeline([*metrics(name, "train", samples), *metrics(name, "test", samples)])
+    return le.evaluate(curve, both, [(t,) for t in source.positions])

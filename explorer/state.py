@@ -6,7 +6,18 @@ from typing import Any, NamedTuple
 
 import param
 
-SUBSPACES = {"trajectory": "Trajectory plane (PCA)", "random": "Random plane"}
+MODELS = ["digits_mlp", "digits_cnn", "spirals_mlp"]
+SPLITS = {"train": "Training set", "test": "Test set"}
+SAMPLES = {0: "All", 1000: "1,000", 300: "300", 100: "100"}
+SUBSPACES = {
+    "trajectory": "Trajectory plane (PCA)",
+    "random": "Random plane",
+    "through": "Plane through three checkpoints",
+    "random_line": "Random line",
+    "between": "Line between two checkpoints",
+}
+LINES = ("random_line", "between")
+RANDOM = ("random", "random_line")
 METRICS = {"loss": "Cross-entropy loss", "accuracy": "Accuracy"}
 NORMALIZATIONS = {"filter": "Filter", "layer": "Layer", "model": "Model", "none": "None"}
 RESOLUTIONS = [33, 65, 129, 257]
@@ -16,6 +27,8 @@ class Request(NamedTuple):
     """Everything that decides a picture."""
 
     model: str
+    split: str
+    samples: int
     metric: str
     subspace: str
     normalization: str
@@ -24,6 +37,12 @@ class Request(NamedTuple):
     extent: float
     seed: int
     tolerance: float
+    checkpoints: tuple[int, ...] = ()
+
+    @property
+    def is_line(self) -> bool:
+        """Whether it asks for a curve and not for a surface."""
+        return self.subspace in LINES
 
     def same_nodes(self, other: Request | None) -> bool:
         """Whether nodes computed for the other request are nodes of this one."""
@@ -34,9 +53,15 @@ class Request(NamedTuple):
 class State(param.Parameterized):
     """Choices, and the phase of the run that answers them."""
 
-    model = param.Selector(default="digits_mlp", objects=["digits_mlp"], doc="The trained network.")
+    model = param.Selector(default="digits_mlp", objects=MODELS, doc="The trained network.")
+    split = param.Selector(default="train", objects=list(SPLITS), doc="What the map is averaged over.")
+    samples = param.Selector(default=0, objects=list(SAMPLES), doc="How many of its examples; 0 is all.")
     metric = param.Selector(default="loss", objects=list(METRICS), doc="What is drawn.")
     subspace = param.Selector(default="trajectory", objects=list(SUBSPACES), doc="Which plane is drawn.")
+    steps = param.List(default=[0], doc="Training step of each checkpoint of the model.")
+    first = param.Integer(default=0, bounds=(0, None), doc="A checkpoint, by its number.")
+    second = param.Integer(default=0, bounds=(0, None), doc="Another one.")
+    third = param.Integer(default=0, bounds=(0, None), doc="A third one.")
     normalization = param.Selector(
         default="filter",
         objects=list(NORMALIZATIONS),
@@ -73,9 +98,12 @@ class State(param.Parameterized):
     @property
     def request(self) -> Request:
         """The choices as one value. Accuracy is always linear; only random planes are normalized or seeded."""
-        random = self.subspace == "random"
+        random = self.subspace in RANDOM
+        chosen = {"through": (self.first, self.second, self.third), "between": (self.first, self.third)}
         return Request(
             self.model,
+            self.split,
+            self.samples,
             self.metric,
             self.subspace,
             self.normalization if random else "none",
@@ -84,6 +112,7 @@ class State(param.Parameterized):
             float(self.extent),
             self.seed if random else 0,
             float(self.tolerance),
+            chosen.get(self.subspace, ()),
         )
 
     def choose_number(self, name: str, text: str) -> None:

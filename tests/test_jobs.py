@@ -29,11 +29,11 @@ def finish(runner, seconds=30.0):
 
 
 def test_a_page_opens_with_the_coarse_surface_and_the_profile_and_waits(runner):
-    sources.profile("digits_mlp")
+    sources.profile("digits_mlp", 0)
     runner.open(None, None)
     first = runner.state.result
     assert int(first.landscape["evaluated"].sum()) == 81
-    assert first.landscape["loss"].notnull().all()
+    assert first.landscape["train_loss"].notnull().all()
     assert first.profile is not None
     time.sleep(0.3)
     assert runner.state.result is first
@@ -71,7 +71,7 @@ def test_a_failing_run_is_one_sentence_and_the_next_one_works(runner, monkeypatc
         raise ValueError("no plane today")
 
     with monkeypatch.context() as patch:
-        patch.setattr(sources.Source, "plane", broken)
+        patch.setattr(sources.Source, "subspace", broken)
         runner.open(None, None)
     assert runner.state.phase == "failed"
     assert runner.state.message == "The run failed: ValueError: no plane today"

@@ -216,8 +216,8 @@ def test_paint_changes_the_theme_in_place() -> None:
 def test_an_asymmetric_surface_has_its_corners_where_they_belong_in_map_and_surface() -> None:
     alpha, beta = np.array([-1.0, 0.5, 2.0]), np.array([0.0, 1.0, 2.0, 4.0])
     a, b = np.meshgrid(alpha, beta, indexing="ij")
-    values = {"loss": (("alpha", "beta"), a + 10 * b + 3 * a * b + 5)}
-    extra = {"loss_error": (("alpha", "beta"), 0 * a), "evaluated": (("alpha", "beta"), a > -9)}
+    values = {"train_loss": (("alpha", "beta"), a + 10 * b + 3 * a * b + 5)}
+    extra = {"train_loss_error": (("alpha", "beta"), 0 * a), "evaluated": (("alpha", "beta"), a > -9)}
     landscape = xr.Dataset({**values, **extra}, {"alpha": alpha, "beta": beta})
     corners = {(-1, 0): 4, (2, 0): 7, (-1, 4): 32, (2, 4): 71}
     request = State(metric="loss", scale="linear").request

@@ -1,5 +1,6 @@
 """The page as a person meets it, in a real browser."""
 
+import re
 import threading
 import time
 
@@ -66,7 +67,7 @@ def test_the_loss_on_the_map_at_the_final_checkpoint_is_the_profile_s_last_value
     result = explorer.state.result
     on_map, error = explorer.picture.value_at(result.path[-1:])
     assert error[0] == 0
-    np.testing.assert_allclose(on_map[0], result.profile["loss"][-1], rtol=1e-5)
+    np.testing.assert_allclose(on_map[0], result.profile["train_loss"][-1], rtol=1e-5)
 
 
 PIXEL = """([alpha, beta]) => {
@@ -95,7 +96,7 @@ def test_hovering_tells_value_place_and_whether_it_was_computed(visit):
     result, picture = explorer.state.result, explorer.picture
     alpha, beta = (float(c) for c in result.path[-1])
     value, origin, place = tooltip(page, alpha, beta)
-    assert value == f"{result.profile['loss'][-1]:.4f} nats"
+    assert value == f"{result.profile['train_loss'][-1]:.4f} nats"
     assert origin == "computed here"
     assert place == "α 0, β 0"
     row, column = np.argwhere(~picture.evaluated & (picture.values > 0.2))[len(picture.x) * 3 + 5]
@@ -137,6 +138,57 @@ def test_a_random_plane_says_how_little_of_the_path_it_holds(visit):
     page.get_by_text("training path: a dot").first.wait_for()
 
 
+def choose(page, label, text):
+    """Choose from a list in the drawer, as a person does."""
+    page.get_by_label(label).first.click()
+    page.wait_for_timeout(300)
+    page.locator(".MuiMenuItem-root", has_text=re.compile(f"^{re.escape(text)}")).first.click()
+
+
+def test_another_model_is_drawn_with_its_own_checkpoints(visit):
+    page, explorer = visit()
+    choose(page, "Model", "spirals_mlp")
+    wait(page, lambda: explorer.state.phase == "done" and explorer.state.result.request.model == "spirals_mlp")
+    wait(page, lambda: explorer.state.result.profile is not None)
+    steps = explorer.state.result.source.steps
+    slider = page.locator("input[type=range][aria-label='Position on the training path']")
+    page.wait_for_function(f"deep('input[type=range]')[0].max === '{len(steps) - 1}'")
+    assert slider.get_attribute("aria-valuetext") == f"step {steps[-1]:,}, checkpoint {len(steps)} of {len(steps)}"
+    page.get_by_text("spirals_mlp, trajectory plane, training loss").first.wait_for()
+
+
+def test_a_line_between_checkpoints_is_one_curve_at_full_width(visit):
+    page, explorer = visit()
+    choose(page, "Subspace", "Line between two checkpoints")
+    wait(page, lambda: explorer.state.phase == "done" and explorer.state.result.request.subspace == "between")
+    page.wait_for_function("deep('.bk-curve')[0].offsetWidth > 1000 && deep('.bk-map')[0].offsetWidth === 0")
+    landscape, profile = explorer.state.result.landscape["train_loss"], explorer.state.result.profile["train_loss"]
+    for alpha, k in ((0, 0), (1, -1)):
+        np.testing.assert_allclose(landscape.sel(alpha=alpha), profile[k], rtol=1e-5)
+    choose(page, "From step", "100")
+    wait(page, lambda: explorer.state.phase == "done" and explorer.state.result.request.checkpoints[0] > 0)
+    start = explorer.state.result.request.checkpoints[0]
+    found = explorer.state.result.landscape["train_loss"].sel(alpha=0)
+    np.testing.assert_allclose(found, profile[4 * start], rtol=1e-5)
+    choose(page, "Subspace", "Trajectory plane")
+    wait(page, lambda: explorer.state.phase == "done" and explorer.state.result.request.subspace == "trajectory")
+    page.wait_for_function("deep('.bk-map')[0].offsetWidth > 300 && deep('.bk-curve')[0].offsetWidth === 0")
+
+
+def test_a_plane_through_three_checkpoints_of_fewer_test_examples(visit):
+    page, explorer = visit()
+    choose(page, "Data", "Test set")
+    choose(page, "Examples", "100")
+    choose(page, "Subspace", "Plane through three")
+    wait(page, lambda: explorer.state.phase == "done" and explorer.state.result.request.subspace == "through")
+    result = explorer.state.result
+    assert (result.request.split, result.request.samples) == ("test", 100)
+    chosen = [4 * k for k in result.request.checkpoints]
+    assert np.abs(result.residual[chosen]).max() < 1e-4
+    on_map, _ = explorer.picture.value_at(result.path[chosen])
+    np.testing.assert_allclose(on_map, result.profile["test_loss"][chosen], rtol=0.02)
+
+
 def test_markers_follow_the_slider_while_the_server_is_blocked(visit, address):
     page, explorer = visit()
     slider = page.locator("input[type=range][aria-label='Position on the training path']")
@@ -172,7 +224,7 @@ def test_changing_the_seed_ten_times_leaves_one_job_and_the_last_seed_s_picture(
         page.wait_for_timeout(150)
     wait(page, lambda: state.phase == "done" and state.result.request.seed == 10)
     assert len([thread for thread in threading.enumerate() if thread.name == "landscape"]) <= 1
-    assert state.result.plane.facts["seed"] == 10
+    assert state.result.subspace.facts["seed"] == 10
 
 
 def test_bad_input_is_one_sentence_and_the_picture_stays(visit):
@@ -208,7 +260,7 @@ def test_a_failing_run_is_one_sentence_and_the_page_lives_on(visit, monkeypatch)
     def broken(self, request):
         raise RuntimeError("no plane today")
 
-    monkeypatch.setattr(type(source), "plane", broken)
+    monkeypatch.setattr(type(source), "subspace", broken)
     explorer.runner._document.add_next_tick_callback(explorer.runner.start)
     page.get_by_text("no plane today").first.wait_for()
     monkeypatch.undo()

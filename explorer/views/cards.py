@@ -12,7 +12,8 @@ BOARD_CSS = """
 .bk-map, .bk-surface, .bk-profile, .bk-inspector { align-self: stretch !important; height: auto !important; }
 .bk-map, .bk-surface { grid-column: span 6; }
 .bk-profile { grid-column: span 8; } .bk-inspector { grid-column: span 4; }
-.bk-banner { grid-column: 1 / -1; }
+:host(.line) .bk-map, :host(.line) .bk-surface, :host(.plane) .bk-curve { display: none !important; }
+.bk-banner, .bk-curve { grid-column: 1 / -1; }
 @media (max-width: 1100px) { .bk-profile, .bk-inspector { grid-column: 1 / -1; } }
 @media (max-width: 900px) { :host { gap: 12px; padding: 12px; } }
 @media (max-width: 600px) { :host { gap: 8px; padding: 8px; } .bk-map, .bk-surface { grid-column: 1 / -1; }
@@ -62,6 +63,10 @@ def card(name: str, *children: Any) -> pn.Column:
 
 
 def board(*cards: Any) -> pn.Column:
-    """The cards of the page; of map and surface a phone shows one, by the class ``on-map`` or ``on-surface``."""
-    css = {"stylesheets": [BOARD_CSS], "css_classes": ["on-map"]}
+    """The cards of the page.
+
+    Its classes say what is shown: ``plane`` (map and surface; of these a phone shows one, by ``on-map`` or
+    ``on-surface``) or ``line`` (the curve).
+    """
+    css = {"stylesheets": [BOARD_CSS], "css_classes": ["on-map", "plane"]}
     return pn.Column(*cards, **css, sizing_mode="stretch_both", margin=0)

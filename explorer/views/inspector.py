@@ -12,22 +12,24 @@ TRUSTED = 0.1  # the map can be trusted where it is within this share of the tru
 
 
 class Reading(NamedTuple):
-    """What is known at the marker. ``true``, ``test``, ``on_map`` are values; the rest their errors and places."""
+    """What is known at the marker: ``true`` on the set the map shows, ``other`` on the other one, their errors."""
 
     t: float
     checkpoints: int
     step: float
     metric: str
     units: str
+    sets: tuple[str, str]
     true: float
     stderr: float
-    test: float
-    test_stderr: float
+    other: float
+    other_stderr: float
     accuracy: tuple[float, float]
     on_map: float
     map_error: float
     residual: float
     share: float
+    place: str = "plane"
 
 
 def _verdict(r: Reading) -> tuple[str, str]:
@@ -64,23 +66,25 @@ def inspector_html(r: Reading) -> str:
     kind, verdict = _verdict(r)
     k = int(r.t)
     where = f"checkpoint {k + 1} of {r.checkpoints}" if k == r.t else f"between checkpoints {k + 1} and {k + 2}"
-    share = "" if math.isnan(r.share) else f"{r.share * 100:.1f} % of the way to the end"
+    on_it = not r.residual or r.share < 1e-4  # to rounding
+    share = "" if math.isnan(r.share) or on_it else f"{r.share * 100:.1f} % of the way to the end"
+    shown = "map" if r.place == "plane" else r.place
     rows = [
         _row(
-            f"{r.metric.capitalize()} on the map",
+            f"{r.metric.capitalize()} on the {shown}",
             format_number(r.on_map),
             _plus_minus(r.map_error, r.on_map) if r.map_error else "computed",
         )
         if math.isfinite(r.on_map)
-        else _row(f"{r.metric.capitalize()} on the map", "outside"),
-        _row(f"Test {r.metric}", format_number(r.test), _plus_minus(r.test_stderr, r.test)),
+        else _row(f"{r.metric.capitalize()} on the {shown}", "outside"),
+        _row(f"{r.sets[1].capitalize()} {r.metric}", format_number(r.other), _plus_minus(r.other_stderr, r.other)),
         _row("Accuracy, training / test", " / ".join(f"{share * 100:.1f} %" for share in r.accuracy)),
-        _row("Distance from the plane", format_number(r.residual, 2) if r.residual else "0", share),
+        _row(f"Distance from the {r.place}", "0" if on_it else format_number(r.residual, 2), share),
     ]
     units = f"{escape(r.units)}, " if r.units else ""
     return f"""<div class="columns"><div>
 <div class="where"><i></i><b>At the marker</b><span>{where}, step {round(r.step)}</span></div>
-<div class="big"><b>{format_number(r.true)}</b><span>{units}training {r.metric}<br>
+<div class="big"><b>{format_number(r.true)}</b><span>{units}{r.sets[0]} {r.metric}<br>
 {_plus_minus(r.stderr, r.true)} from sampling</span></div>
 <p class="verdict {kind}">{escape(verdict)}</p></div><table>{"".join(rows)}</table></div>"""
 

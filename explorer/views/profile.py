@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 
 from explorer.theme import DARK, FONT, LIGHT, apply_theme
 from explorer.views.slider import PathSlider
+from explorer.views.ticks import drawn, number, tick_values
 
 Array = NDArray[np.float64]
 
@@ -20,8 +21,7 @@ HEIGHT, TITLE, STRIP, FOOT = 150, 24, 56, 24  # pixels: frame of the curves, tit
 APART, HEADROOM = 16, 1.75  # pixels between names; the strip's height over its highest value
 QUARTERS = 4  # values between two checkpoints
 CURVES = {"on_map": "line3", "test": "line2", "train": "ink"}  # from the lowest to the topmost line
-NAMES = {"on_map": "{} on the map", "test": "true {}, test", "train": "true {}, training"}
-SUPERSCRIPT = str.maketrans("-0123456789", "\u207b\u2070\u00b9\u00b2\u00b3\u2074\u2075\u2076\u2077\u2078\u2079")
+NAMES = {"on_map": "{} on the {}", "test": "true {}, test", "train": "true {}, training"}
 DOTS = ("train", "test", "on_map")
 LEGEND = """<div><span style="color: var(--line-main)">training</span> <span style="color: var(--line-2)">test</span>
 <span style="color: var(--line-3)">on the map</span></div>"""
@@ -52,7 +52,7 @@ class ProfileView:
     """Curves, off-plane strip and slider on one axis, the checkpoint coordinate t.
 
     Attributes:
-        table: The columns drawn: t, train, test, on_map, residual, and edge, the gap's other side.
+        table: The columns drawn: t, train, test, on_map, residual, and the two sides of the gap, true and edge.
         dots: Where the marker crosses the three curves.
         slider: Moves the marker in the browser.
     """
@@ -60,7 +60,7 @@ class ProfileView:
     def __init__(self) -> None:
         left, right = WIDE
         self.slider = PathSlider(left=left, right=right, sizing_mode="stretch_width", height=52, margin=0)
-        self.table = ColumnDataSource({name: [] for name in ("t", *CURVES, "edge", "residual")})
+        self.table = ColumnDataSource({name: [] for name in ("t", *CURVES, "true", "edge", "residual")})
         self.dots = ColumnDataSource({"x": [], "y": [], "fill": [], "line": []})
         self._across = Range1d(0, 1)
         self._texts: list[tuple[GlyphRenderer, list[tuple[float, float, str, str]]]] = []
@@ -93,7 +93,7 @@ class ProfileView:
         return plot
 
     def _draw(self) -> None:
-        self._gap = self.curves.varea("t", "train", "edge", source=self.table, fill_alpha=0.14)
+        self._gap = self.curves.varea("t", "true", "edge", source=self.table, fill_alpha=0.14)
         styles: dict[str, dict[str, Any]] = {
             "on_map": {"line_width": 1.6, "line_dash": [5, 4]},
             "test": {"line_width": 1.6},
@@ -146,6 +146,8 @@ class ProfileView:
         steps: list[int],
         title: str,
         scale: str,
+        split: str = "train",
+        place: str = "plane",
     ) -> None:
         """Draw the values along the path.
 
@@ -158,19 +160,29 @@ class ProfileView:
             steps: Training step of each checkpoint.
             title: Of the value axis: what is measured and, after a comma, its unit.
             scale: ``"log"`` or ``"linear"``.
+            split: The data that the map shows, ``"train"`` or ``"test"``: the gap is that to its true values.
+            place: What the path is projected onto, ``"plane"`` or ``"line"``.
         """
-        columns = {"train": _drawn(train, scale), "test": _drawn(test, scale), "on_map": _drawn(on_map, scale)}
-        edge = np.where(np.isfinite(columns["on_map"]), columns["on_map"], columns["train"])
-        self._send({"t": np.asarray(t, float), **columns, "edge": edge, "residual": np.asarray(residual, float)})
+        columns = {"train": drawn(train, scale), "test": drawn(test, scale), "on_map": drawn(on_map, scale)}
+        edge = np.where(np.isfinite(columns["on_map"]), columns["on_map"], columns[split])
+        self._send(
+            {
+                "t": np.asarray(t, float),
+                **columns,
+                "true": columns[split],
+                "edge": edge,
+                "residual": np.asarray(residual, float),
+            }
+        )
         self._across.update(start=float(t[0]), end=float(t[-1]))
         finite = np.concatenate([c[np.isfinite(c)] for c in columns.values()])
         low, high = (float(finite.min()), float(finite.max())) if finite.size else (0.0, 1.0)
         pad = 0.06 * (high - low or 1)
         self.curves.y_range.update(start=low - pad, end=high + pad)
-        self._tick_values(low - pad, high + pad, scale)
+        tick_values(self.curves, low - pad, high + pad, scale)
         self._tick_residual(residual)
         self._tick_steps(steps)
-        self._place_texts(title, {name: c[np.isfinite(c)] for name, c in columns.items()})
+        self._place_texts(title, {name: c[np.isfinite(c)] for name, c in columns.items()}, place)
         self.move(float(self.slider.t))
 
     def _send(self, columns: dict[str, Array]) -> None:
@@ -183,7 +195,7 @@ class ProfileView:
         if changed:
             self.table.data.update(changed)
 
-    def _place_texts(self, title: str, finite: dict[str, Array]) -> None:
+    def _place_texts(self, title: str, finite: dict[str, Array], place: str) -> None:
         low, high = self.curves.y_range.start, self.curves.y_range.end
         start, end, above = self._across.start, self._across.end, self.strip.y_range.end
         here = [name for name in CURVES if finite[name].size]
@@ -191,9 +203,15 @@ class ProfileView:
         what = title.split(",")[0].lower()
         self._texts = [
             (self._title, [(start, high, title, "ink")]),
-            (self._off, [(start, above, "Off the plane: distance from the map", "ink2")]),
+            (self._off, [(start, above, f"Off the {place}: distance from it", "ink2")]),
             (self._unit, [(end, 0.0, "training step", "ink2")]),
-            (self._names, [(end, y, NAMES[n].format(what), CURVES[n]) for n, y in zip(here, places, strict=True)]),
+            (
+                self._names,
+                [
+                    (end, y, NAMES[n].format(what, "map" if place == "plane" else place), CURVES[n])
+                    for n, y in zip(here, places, strict=True)
+                ],
+            ),
         ]
         self._paint_texts()
 
@@ -218,15 +236,6 @@ class ProfileView:
             span.location = place / QUARTERS
         self.dots.data = {**self.dots.data, **self._colors(), "x": [place / QUARTERS] * 3, "y": values}
 
-    def _tick_values(self, low: float, high: float, scale: str) -> None:
-        values, minor, grid = _log_ticks(low, high) if scale == "log" else _linear_ticks(low, high)
-        change = np.log if scale == "log" else np.asarray
-        ticks = [float(v) for v in change(values)]
-        axis = self.curves.yaxis[0]
-        axis.ticker.update(ticks=ticks, minor_ticks=[float(v) for v in change(minor)])
-        axis.major_label_overrides = {t: _number(v) for t, v in zip(ticks, values, strict=True)}
-        self.curves.ygrid[0].ticker.ticks = [float(v) for v in change(grid)]
-
     def _tick_residual(self, residual: Array) -> None:
         top = float(np.nanmax(residual, initial=0.0))
         ticks = [0.0]
@@ -236,7 +245,7 @@ class ProfileView:
         self.strip.y_range.update(start=0, end=HEADROOM * (ticks[-1] or 1.0))
         axis = self.strip.yaxis[0]
         axis.ticker.ticks = ticks
-        axis.major_label_overrides = {t: _number(t) for t in ticks}
+        axis.major_label_overrides = {t: number(t) for t in ticks}
 
     def _tick_steps(self, steps: list[int]) -> None:
         last = len(steps) - 1
@@ -272,12 +281,6 @@ class ProfileView:
         return {"fill": [here, here, card][:count], "line": [card, card, here][:count]}
 
 
-def _drawn(values: Array, scale: str) -> Array:
-    """The values as drawn on a linear axis; NaN where a logarithm has none."""
-    values = np.asarray(values, float)
-    return np.log(np.where(values > 0, values, np.nan)) if scale == "log" else values
-
-
 def _apart(places: list[float], gap: float, low: float, high: float) -> list[float]:
     """Places moved so that neighbors are at least a gap apart and all lie between low and high."""
     order = np.argsort(places, kind="stable")
@@ -289,33 +292,3 @@ def _apart(places: list[float], gap: float, low: float, high: float) -> list[flo
         out[k] = min(out[k], out[k + 1] - gap)
     out += max(0.0, low - out[0]) if len(out) else 0.0
     return [float(out[k]) for k in np.argsort(order)]
-
-
-def _log_ticks(low: float, high: float) -> tuple[list[float], list[float], list[float]]:
-    """Labeled values, the others that get a tick, and those with a grid line, for limits of the logarithm."""
-    powers = range(int(np.floor(low / np.log(10))), int(np.ceil(high / np.log(10))) + 1)
-    every = [(m, float(f"{m}e{e}")) for e in powers for m in range(1, 10) if low <= np.log(m) + e * np.log(10) <= high]
-    tens = [v for m, v in every if m == 1]
-    labeled = [v for m, v in every if m in (1, 2, 5)] if high - low < 3.4 * np.log(10) else tens
-    if len(labeled) < 2:
-        values = _linear_ticks(float(np.exp(low)), float(np.exp(high)))[0]
-        return values, [], tens or values
-    return labeled, [v for _, v in every if v not in labeled], tens
-
-
-def _linear_ticks(low: float, high: float) -> tuple[list[float], list[float], list[float]]:
-    span = high - low
-    unit = 10.0 ** np.floor(np.log10(span / 5))
-    size = next(u * unit for u in (1, 2, 5, 10) if span / (u * unit) <= 6)
-    values = [float(f"{size * k:.12g}") for k in range(int(np.ceil(low / size)), int(np.floor(high / size)) + 1)]
-    return values, [], values
-
-
-def _number(value: float) -> str:
-    """A tick's text: plain from 0.001 to 99,999, with a power of ten elsewhere."""
-    if value == 0 or 1e-3 <= abs(value) < 1e5:
-        return f"{value:,.6g}" if abs(value) >= 1e4 else f"{value:.6g}".replace("-", "\u2212")
-    digits, power = f"{value:.3e}".split("e")
-    digits = digits.rstrip("0").rstrip(".").replace("-", "\u2212")
-    raised = str(int(power)).translate(SUPERSCRIPT)
-    return f"10{raised}" if digits == "1" else f"{digits} \u00d7 10{raised}"

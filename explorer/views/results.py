@@ -6,7 +6,8 @@ import math
 
 from explorer.jobs import Result
 from explorer.sources import PER_INTERVAL
-from explorer.state import METRICS
+from explorer.state import METRICS, SUBSPACES
+from explorer.views.curve import CurvePicture
 from explorer.views.inspector import Reading
 from explorer.views.picture import Picture
 
@@ -14,21 +15,46 @@ UNITS = {"loss": "nats", "accuracy": ""}
 TITLES = {"loss": "Loss", "accuracy": "Accuracy"}
 
 
+SET_NAMES = {"train": "training", "test": "test"}
+
+
 def subtitle(result: Result) -> str:
     """What the pictures show, in words."""
     request = result.request
-    return f"{request.model}, {request.subspace} plane, training {METRICS[request.metric].split()[-1].lower()}"
+    place = SUBSPACES[request.subspace].split(" (")[0].lower()
+    return f"{request.model}, {place}, {SET_NAMES[request.split]} {METRICS[request.metric].split()[-1].lower()}"
+
+
+def _variable(result: Result) -> str:
+    return f"{result.request.split}_{result.request.metric}"
+
+
+def curve_of(result: Result) -> CurvePicture:
+    """The curve of a result on a line."""
+    landscape, request, name = result.landscape, result.request, _variable(result)
+    title = ", ".join(filter(None, [TITLES[request.metric], UNITS[request.metric]]))
+    return CurvePicture(
+        x=landscape["alpha"].values,
+        values=landscape[name].values,
+        error=landscape[f"{name}_error"].values,
+        evaluated=landscape["evaluated"].values.astype(bool),
+        scale="log" if request.scale == "log" else "linear",
+        x_title=_axis_titles(result)[0],
+        z_title=TITLES[request.metric],
+        title=title,
+        units=UNITS[request.metric],
+    )
 
 
 def picture_of(result: Result) -> Picture:
     """The map and the surface of a result."""
-    landscape, request = result.landscape.transpose("beta", "alpha", ...), result.request
+    landscape, request, name = result.landscape.transpose("beta", "alpha", ...), result.request, _variable(result)
     alpha, beta = _axis_titles(result)
     return Picture(
         x=landscape["alpha"].values,
         y=landscape["beta"].values,
-        values=landscape[request.metric].values,
-        error=landscape[f"{request.metric}_error"].values,
+        values=landscape[name].values,
+        error=landscape[f"{name}_error"].values,
         evaluated=landscape["evaluated"].values.astype(bool),
         scale="log" if request.scale == "log" else "linear",
         x_title=alpha,
@@ -41,7 +67,13 @@ def picture_of(result: Result) -> Picture:
 
 
 def _axis_titles(result: Result) -> tuple[str, str]:
-    shares, normalization = result.plane.facts.get("shares"), result.request.normalization
+    request, steps = result.request, result.source.steps
+    shares, normalization = result.subspace.facts.get("shares"), request.normalization
+    chosen = [f"step {steps[min(k, len(steps) - 1)]:,}" for k in request.checkpoints]
+    if request.subspace == "between":
+        return f"α: from {chosen[0]} (0) to {chosen[1]} (1)", ""
+    if request.subspace == "through":
+        return f"α: from {chosen[0]} to {chosen[1]}", f"β: toward {chosen[2]}"
     if shares:
         first, second = (f"along PC {i + 1}, {100 * share:.0f} % of the movement" for i, share in enumerate(shares))
         return f"α: {first}", f"β: {second}"
@@ -49,9 +81,10 @@ def _axis_titles(result: Result) -> tuple[str, str]:
     return f"α: random direction{how}", f"β: random direction{how}"
 
 
-def reading_of(result: Result, picture: Picture, t: float) -> Reading | None:
+def reading_of(result: Result, picture: Picture | CurvePicture, t: float) -> Reading | None:
     """What is known at a place of the training path; None until the exact values are."""
-    known, metric, source = result.profile, result.request.metric, result.source
+    known, metric, source, split = result.profile, result.request.metric, result.source, result.request.split
+    other = "test" if split == "train" else "train"
     if known is None:
         return None
     k = min(round(t * PER_INTERVAL), len(result.path) - 1)
@@ -64,13 +97,15 @@ def reading_of(result: Result, picture: Picture, t: float) -> Reading | None:
         step=trajectory.step_at(t),
         metric=metric,
         units=UNITS[metric],
-        true=float(known[metric][k]),
-        stderr=float(known[f"{metric}_stderr"][k]),
-        test=float(known[f"test_{metric}"][k]),
-        test_stderr=float(known[f"test_{metric}_stderr"][k]),
-        accuracy=(float(known["accuracy"][k]), float(known["test_accuracy"][k])),
+        sets=(SET_NAMES[split], SET_NAMES[other]),
+        true=float(known[f"{split}_{metric}"][k]),
+        stderr=float(known[f"{split}_{metric}_stderr"][k]),
+        other=float(known[f"{other}_{metric}"][k]),
+        other_stderr=float(known[f"{other}_{metric}_stderr"][k]),
+        accuracy=(float(known["train_accuracy"][k]), float(known["test_accuracy"][k])),
         on_map=value,
         map_error=math.expm1(error) * value if picture.scale == "log" else error,
         residual=float(result.residual[k]),
         share=float(result.relative[k]),
+        place="line" if result.request.is_line else "plane",
     )

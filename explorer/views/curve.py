@@ -1,0 +1,183 @@
+"""A metric along a line: one curve at full width, instead of map and surface."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from functools import cached_property
+from typing import Any, Literal, final
+
+import numpy as np
+import panel as pn
+from bokeh.models import ColumnDataSource, FixedTicker, HoverTool, Range1d, Span
+from bokeh.plotting import figure
+from numpy.typing import NDArray
+
+from explorer.numbers import format_error, format_number
+from explorer.theme import DARK, LIGHT, apply_theme
+from explorer.views.ticks import drawn, tick_values
+
+Array = NDArray[np.float64]
+
+HEIGHT, TOP, BOTTOM, LEFT, RIGHT = 300, 28, 46, 66, 24  # pixels of the frame and around it
+TOOLTIP = """<div class="map-tip" style="margin: -6px; padding: 6px 8px; border-radius: 3px;
+  background: var(--card, #fff); box-shadow: 0 0 0 1px var(--hair, #dfe2e6);
+  font: 12px/1.45 var(--font, sans-serif); color: var(--ink-2, #48515b); white-space: nowrap">
+<b style="color: var(--ink, #14181d)">@value</b><br>@origin<br>α @place</div>"""
+
+
+@final
+@dataclass(frozen=True, eq=False)
+class CurvePicture:
+    """One state of a curve, ready to be drawn.
+
+    Attributes:
+        x: Coordinates of the nodes, ascending, of shape (n,).
+        values: The metric, of shape (n,).
+        error: Estimated error of the transformed metric, 0 where computed, of shape (n,).
+        evaluated: Whether a node was computed, of shape (n,).
+        scale: Of the value axis.
+        x_title: Title of the coordinate's axis.
+        z_title: Name of the metric.
+        title: Name and unit of the metric.
+        units: Unit of the metric, or "".
+    """
+
+    x: Array
+    values: Array
+    error: Array
+    evaluated: NDArray[np.bool_]
+    scale: Literal["log", "linear"] = "linear"
+    x_title: str = "α"
+    z_title: str = "Loss"
+    title: str = "Loss"
+    units: str = ""
+
+    @cached_property
+    def z(self) -> Array:
+        """The transformed metric, NaN where it is not finite."""
+        return drawn(np.where(np.isfinite(self.values), self.values, np.nan), self.scale)
+
+    @property
+    def error_share(self) -> float:
+        """The largest estimated error as a share of the range; NaN where there is none."""
+        finite = self.z[np.isfinite(self.z)]
+        span = float(np.ptp(finite)) if finite.size else 0.0
+        return float(self.error.max()) / span if span else 0.0
+
+    def lowest(self) -> tuple[float, float]:
+        """Coordinate and value of the lowest node."""
+        k = int(np.nanargmin(self.values)) if np.isfinite(self.values).any() else 0
+        return float(self.x[k]), float(self.values[k])
+
+    def height_at(self, points: Array) -> Array:
+        """``z`` at coordinates, of shape (m, 1), interpolated linearly; NaN outside."""
+        at = np.asarray(points, float).reshape(-1)
+        return np.interp(at, self.x, self.z, left=np.nan, right=np.nan)
+
+    def value_at(self, points: Array) -> tuple[Array, Array]:
+        """The metric and its estimated error at coordinates, of shape (m, 1); NaN outside."""
+        at = np.asarray(points, float).reshape(-1)
+        z, error = self.height_at(points), np.interp(at, self.x, self.error, left=np.nan, right=np.nan)
+        return (np.exp(z) if self.scale == "log" else z), error
+
+
+class CurveView:
+    """The curve, its estimated error as a band, its computed nodes and the marker.
+
+    Attributes:
+        marker: Where the marker is, columns ``x`` and ``y``, in the units of ``CurvePicture.z``.
+    """
+
+    def __init__(self) -> None:
+        self.marker = ColumnDataSource({"x": [], "y": []})
+        names = ("x", "y", "low", "high", "value", "origin", "place")
+        self._table = ColumnDataSource({name: [] for name in names})
+        self._nodes = ColumnDataSource({"x": [], "y": []})
+        self.figure = figure(
+            sizing_mode="stretch_width",
+            height=TOP + HEIGHT + BOTTOM,
+            x_range=Range1d(-1, 1),
+            y_range=Range1d(0, 1),
+            min_border_top=TOP,
+            min_border_bottom=BOTTOM,
+            min_border_left=LEFT,
+            min_border_right=RIGHT,
+            tools=[],
+            toolbar_location=None,
+            title="",
+        )
+        self.figure.xgrid.visible = False
+        self.figure.yaxis[0].ticker = FixedTicker(ticks=[])
+        self.figure.ygrid[0].ticker = FixedTicker(ticks=[])
+        self._band = self.figure.varea(source=self._table, x="x", y1="low", y2="high", fill_alpha=0.14)
+        self._line = self.figure.line(source=self._table, line_width=2.2, line_join="round")
+        self._dots = self.figure.scatter(source=self._nodes, size=5, line_width=1, visible=False)
+        self._spans = [Span(location=x, dimension="height", line_dash=[4, 3]) for x in (0, 1)]
+        self._here = self.figure.scatter(source=self.marker, size=12, line_width=2, level="overlay")
+        for span in self._spans:
+            self.figure.add_layout(span)
+        hover = HoverTool(renderers=[self._line], tooltips=TOOLTIP, mode="vline", show_arrow=False, visible=False)
+        self.figure.add_tools(hover)
+        self.view = pn.pane.Bokeh(self.figure, sizing_mode="stretch_width", margin=0)
+        self.paint(dark=False)
+
+    def show(self, picture: CurvePicture) -> None:
+        """Draw a picture; the marker stays."""
+        z = picture.z
+        self._table.data = {
+            "x": picture.x,
+            "y": z,
+            "low": z - picture.error,
+            "high": z + picture.error,
+            **_texts(picture),
+        }
+        self._nodes.data = {"x": picture.x[picture.evaluated], "y": z[picture.evaluated]}
+        finite = z[np.isfinite(z)]
+        low, high = (float(finite.min()), float(finite.max())) if finite.size else (0.0, 1.0)
+        pad = 0.06 * (high - low or 1)
+        self.figure.x_range.update(start=float(picture.x[0]), end=float(picture.x[-1]))
+        self.figure.y_range.update(start=low - pad, end=high + pad)
+        tick_values(self.figure, low - pad, high + pad, picture.scale)
+        self.figure.title.text = picture.title
+        self.figure.xaxis[0].axis_label = picture.x_title
+
+    def show_nodes(self, visible: bool) -> None:
+        """Show or hide the nodes that were computed."""
+        self._dots.visible = visible
+
+    def paint(self, dark: bool) -> None:
+        """Set the colors of the light or the dark theme."""
+        colors = DARK if dark else LIGHT
+        apply_theme(self.figure, dark)
+        self.figure.outline_line_color = None
+        self._line.glyph.line_color = self._band.glyph.fill_color = colors["ink"]
+        self._dots.glyph.update(fill_color=colors["card"], line_color=colors["ink"])
+        self._here.glyph.update(fill_color=colors["here"], line_color=colors["card"])
+        for span in self._spans:
+            span.line_color = colors["edge"]
+
+
+def _texts(picture: CurvePicture) -> dict[str, list[str]]:
+    origins, values = [], []
+    for value, error, computed in zip(picture.values, picture.error, picture.evaluated, strict=True):
+        size = abs(value) * np.expm1(error) if picture.scale == "log" else error
+        origins.append("computed here" if computed else f"predicted, error about {format_error(size, value)}")
+        values.append(f"{format_number(value)} {picture.units}".strip())
+    return {"value": values, "origin": origins, "place": [format_number(float(x)) for x in picture.x]}
+
+
+def curve_key(picture: CurvePicture) -> str:
+    """The line under the curve as HTML."""
+    where, value = picture.lowest()
+    percent = 100 * picture.error_share
+    nodes = f"{int(picture.evaluated.sum()):,} of {picture.evaluated.size:,} nodes computed"
+    return (
+        f"<div class='row'><span>lowest, {format_number(value)} at α {format_number(where, 2)}</span>"
+        f"<span>{nodes}, estimated error {percent:.1f} %</span></div>"
+    )
+
+
+def as_table(path: Array, picture: Any) -> dict[str, Array]:
+    """Coordinates and heights of a path on a picture, for the marker in the browser; beta is 0 on a line."""
+    beta = path[:, 1] if path.shape[1] > 1 else np.zeros(len(path))
+    return {"alpha": path[:, 0], "beta": beta, "z": picture.height_at(path)}
