@@ -8,6 +8,7 @@ from typing import NamedTuple
 
 import torch
 from torch import Tensor, nn
+from torch.nn.utils.parametrize import ParametrizationList
 
 from .errors import ChoiceError, DirectionError
 from .models import ModelWrapper
@@ -22,16 +23,25 @@ _ONE_DIMENSIONAL = (
     nn.PReLU,
 )
 
+# Weights of these may have more than two dimensions and one row for each output unit, be it a single one.
+_MANY_DIMENSIONAL = (nn.modules.conv._ConvNd, nn.Bilinear, ParametrizationList)
+
 
 def is_one_dimensional(owner: nn.Module, parameter: Tensor) -> bool:
     """Whether a parameter has no filters.
 
-    By module type first: norm layers and PReLU of any shape. Then by shape: biases, scalars, and parameters with a
-    leading dimension of 1 in modules of no known type, which are class and position tokens.
+    By module type first: all of norm layers and PReLU. Then by shape: biases and scalars. A parameter of more than two
+    dimensions that is no weight of a convolution or bilinear layer belongs to no output unit; it is one-dimensional if
+    its leading dimension is 1, as that of class tokens (1, 1, d), position tokens (1, n, d) and attention's
+    ``bias_k``, or if only one of its dimensions is longer than 1, as in a layer scale (d, 1, 1). Any other counts as
+    a weight with one row for each output unit, a matrix (1, d) or (n, d) always, since its shape cannot tell it from
+    the weight of a linear layer.
     """
     if isinstance(owner, _ONE_DIMENSIONAL) or parameter.ndim <= 1:
         return True
-    return parameter.ndim > 2 and len(parameter) == 1 and not type(owner).__module__.startswith("torch.nn.")
+    if isinstance(owner, _MANY_DIMENSIONAL) or parameter.ndim == 2:
+        return False
+    return len(parameter) == 1 or parameter.numel() == max(parameter.shape)
 
 
 def as_filters(owner: nn.Module, parameter: Tensor) -> Tensor:
@@ -74,9 +84,15 @@ def _rescale(rows: Tensor, reference: Tensor) -> tuple[Tensor, int]:
     return (rows.double() * scale).to(rows.dtype), int((target == 0).sum())
 
 
+def _is_leaf(owner: nn.Module, name: str) -> bool:
+    """Whether a weight is computed from this parameter, by a parametrization or by ``torch.nn.utils.weight_norm``."""
+    weight = name.rpartition(".")[2][:-2]
+    return isinstance(owner, ParametrizationList) or (name.endswith(("_g", "_v")) and hasattr(owner, weight))
+
+
 def warn_of_parametrizations(model: ModelWrapper) -> None:
     """Warn if some weights are computed from others, since filters are then those of the leaf parameters."""
-    names = [n for n in model.parameters if ".parametrizations." in f".{n}" or n.endswith(("_g", "_v"))]
+    names = [n for n in model.parameters if _is_leaf(model.owner(n), n)]
     if names:
         warnings.warn(
             f"{names[0]} and {len(names) - 1} more parameters are leaves of parametrized weights: directions move the "

@@ -315,3 +315,129 @@ def test_a_pair_metric_is_measured_between_neighbors_of_a_line():
     np.testing.assert_allclose(found, [np.nan, 0.5 * length, 1.5 * length], rtol=1e-12)
     with pytest.raises(le.ChoiceError, match="lines and curves"):
         le.evaluate(le.Plane.random(model), Step(), [(0.0, 0.0)])
+
+
+class Own(nn.CrossEntropyLoss):
+    """The user's own name for a cross entropy."""
+
+
+class OwnFocal(nn.CrossEntropyLoss):
+    """Inherits the class weights, but is the plain mean of its values."""
+
+    def forward(self, outputs, targets):
+        values = super().forward(outputs, targets) ** 2
+        return values if self.reduction == "none" else values.mean()
+
+
+class Inner(nn.Module):
+    """Has a reduction and makes nothing of it."""
+
+    def __init__(self, weight):
+        super().__init__()
+        self.reduction, self.inner = "mean", nn.CrossEntropyLoss(weight=weight)
+
+    def forward(self, outputs, targets):
+        return self.inner(outputs, targets)
+
+
+def weighted(outputs, targets, weight, reduction="mean"):
+    return F.cross_entropy(outputs, targets, weight=weight, reduction=reduction)
+
+
+def balanced(outputs, targets, reduction="mean"):
+    """Each class counts alike, however many examples of it there are."""
+    counts = torch.bincount(targets, minlength=3)
+    values = F.cross_entropy(outputs, targets, reduction="none") / counts[targets] * len(targets) / (counts > 0).sum()
+    return values if reduction == "none" else values.mean()
+
+
+@pytest.mark.parametrize("batch_size", [1, 40, 64, 4096])
+@pytest.mark.parametrize(
+    "loss",
+    [
+        Own(weight=WEIGHT),
+        Own(weight=WEIGHT, ignore_index=2),
+        Focal(WEIGHT),
+        Inner(WEIGHT),
+        partial(weighted, weight=WEIGHT),
+        nn.CrossEntropyLoss(weight=WEIGHT, reduction="sum"),
+    ],
+    ids=["subclass", "ignoring", "own weights", "inner", "partial", "sum"],
+)
+def test_class_weights_of_any_loss_count_even_if_the_first_examples_do_not_show_them(loss, batch_size):
+    model, _, _ = classification()
+    x, y = torch.randn(200, 4, dtype=torch.float64), torch.arange(3).repeat_interleave(67)[:200]  # weight 1 first
+    found = le.evaluate(le.Line.random(model), Loss(loss, x, y, batch_size=batch_size), [(0.0,)])
+    assert found["loss"][0] == pytest.approx(loss(model(x), y).item(), rel=1e-12)
+    assert np.isfinite(found["loss_stderr"][0]) == isinstance(loss, Own)
+
+
+@pytest.mark.parametrize("batch_size", [1, 40, 67])
+def test_a_loss_that_depends_on_the_other_examples_is_given_all_of_them(batch_size):
+    model, _, _ = classification()
+    x, y = torch.randn(151, 4, dtype=torch.float64), torch.arange(3).repeat_interleave(67)[:151]
+    found = le.evaluate(le.Line.random(model), Loss(balanced, x, y, batch_size=batch_size), [(0.0,)])
+    assert found["loss"][0] == pytest.approx(balanced(model(x), y).item(), rel=1e-12)
+
+
+@pytest.mark.parametrize("weighted", [Focal(WEIGHT), Inner(WEIGHT)], ids=["own weights", "inner"])
+def test_a_point_where_the_loss_is_not_finite_settles_nothing(weighted):
+    model, x, y = classification()
+    line = le.Line.random(model, normalization="none")
+    nowhere = {n: d * float("nan") for n, d in line.directions[0].items()}
+    broken = le.Line(line.model, line.origin, (nowhere,), line.bounds)
+    loss = Loss(weighted, x, y, batch_size=5)
+    assert np.isnan(le.evaluate(broken, loss, [(1.0,)])["loss"][0])
+    expected = weighted(line.model.forward(x), y).item()
+    assert le.evaluate(line, loss, [(0.0,)])["loss"][0] == pytest.approx(expected, rel=1e-12)
+
+
+def test_a_point_where_the_loss_is_zero_settles_nothing():
+    model, x, y = classification()
+    line = le.Line.random(model, normalization="none")
+    expected = Focal(WEIGHT)(model(x), y).item()
+    nothing = Loss(lambda o, t, reduction="mean": Focal(WEIGHT, reduction)(o, t) * (o.abs().max() > 1e-9), x, y)
+    flat = {n: -p for n, p in line.origin.items()}
+    toward_zero = le.Line(line.model, line.origin, (flat,), line.bounds)
+    found = le.evaluate(toward_zero, nothing, [(1.0,), (0.0,)])["loss"]
+    assert found == pytest.approx([0, expected], rel=1e-12)
+
+
+@pytest.mark.parametrize("batch_size", [1, 5, 17])
+def test_a_mean_that_is_not_the_inherited_one_is_taken_as_it_is(batch_size):
+    model, x, y = classification()
+    loss = OwnFocal(weight=WEIGHT)
+    found = le.evaluate(le.Line.random(model), Loss(loss, x, y, batch_size=batch_size), [(0.0,)])["loss"][0]
+    assert found == pytest.approx(loss(model(x), y).item(), rel=1e-12)
+
+
+@pytest.mark.parametrize("batch_size", [1, 5, 17])
+def test_a_loss_that_returns_one_value_an_example_is_their_mean(batch_size):
+    model, x, _ = classification()
+    y = torch.randn(17, 3, dtype=torch.float64)
+    loss = Loss(nn.MSELoss(reduction="none"), x, y, batch_size=batch_size)
+    found = le.evaluate(le.Line.random(model), loss, [(0.0,)])
+    assert found["loss"][0] == pytest.approx(F.mse_loss(model(x), y).item(), rel=1e-12)
+    assert np.isfinite(found["loss_stderr"][0])
+
+
+def test_batches_of_sequences_of_several_lengths_are_compared_one_by_one():
+    torch.manual_seed(0)
+    model = nn.Linear(4, 3).double()
+    batches = [(torch.randn(2, n, 4, dtype=torch.float64), torch.randint(0, 3, (2, n))) for n in (5, 7, 6)]
+
+    def tokens(outputs, targets, reduction="mean"):
+        return F.cross_entropy(outputs.mT, targets, reduction=reduction)
+
+    found = le.evaluate(le.Line.random(model), Loss(tokens, data=batches), [(0.0,)])["loss"][0]
+    x, y = (torch.cat([part.flatten(0, 1) for part in parts]) for parts in zip(*batches, strict=True))
+    assert found == pytest.approx(F.cross_entropy(model(x), y).item(), rel=1e-12)
+
+
+@pytest.mark.parametrize("dtype", [torch.bfloat16, torch.float16, torch.float32])
+def test_rounding_is_no_difference_between_two_means(dtype):
+    model, x, y = classification(dtype)
+    found = le.evaluate(le.Line.random(model), Loss(Own(weight=WEIGHT.to(dtype)), x, y, batch_size=5), [(0.0,)])
+    expected = F.cross_entropy(model(x), y, weight=WEIGHT.to(dtype)).item()
+    assert found["loss"][0] == pytest.approx(expected, rel=torch.finfo(dtype).eps * 4)
+    assert np.isfinite(found["loss_stderr"][0])

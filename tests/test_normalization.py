@@ -322,3 +322,46 @@ def test_the_length_of_each_layer_of_a_direction_is_told():
     told = plane.facts["layer_lengths"]
     assert told["0.weight"] == pytest.approx([length(model[0].weight)] * 2, rel=1e-5)
     assert told["0.bias"] == [0, 0]
+
+
+class Standardized(nn.Conv2d):
+    """A convolution of the user's own."""
+
+
+class Transformer(nn.Module):
+    """A small vision transformer with layer scale, biased keys, and a single score."""
+
+    def __init__(self):
+        super().__init__()
+        self.patch, self.score = Standardized(1, 4, 2, stride=2), Standardized(4, 1, 1)
+        self.cls_token, self.pos_embed = nn.Parameter(torch.randn(1, 1, 4)), nn.Parameter(torch.randn(1, 5, 4))
+        self.norm, self.attention = nn.LayerNorm(4), nn.MultiheadAttention(4, 2, batch_first=True, add_bias_kv=True)
+        self.layer_scale, self.mix = nn.Parameter(torch.randn(4, 1, 1)), nn.Bilinear(4, 4, 1)
+        self.experts = nn.Parameter(torch.randn(3, 4, 4))
+
+    def forward(self, x):
+        tokens = self.patch(x).flatten(2).mT
+        tokens = torch.cat([self.cls_token.expand(len(x), -1, -1), tokens], 1) + self.pos_embed
+        z = self.norm(tokens)
+        z = tokens + self.attention(z, z, z)[0] @ self.experts.mean(0)
+        return self.score(self.layer_scale * z.mT[..., None])[:, 0, :, 0] + self.mix(z[:, 0], z[:, 1])
+
+
+@pytest.mark.parametrize("normalization", ["layer", "filter"])
+def test_of_a_vision_transformer_only_what_has_output_units_moves(normalization):
+    torch.manual_seed(0)
+    model = Transformer()
+    line = le.Line.random(model, normalization)
+    moving = {"patch.weight", "score.weight", "mix.weight", "experts"}
+    moving |= {"attention.in_proj_weight", "attention.out_proj.weight"}
+    assert {n for n, d in line.directions[0].items() if d.any()} == moving
+    for n, p in model.named_parameters():
+        if n in moving and normalization == "filter":
+            for row, own in zip(line.directions[0][n], p, strict=True):
+                assert length(row) == pytest.approx(length(own), rel=1e-5)
+    asked = le.Line.random(model, normalization, one_dimensional=True).directions[0]
+    for n in ("cls_token", "pos_embed", "layer_scale", "attention.bias_k"):
+        assert length(asked[n]) == pytest.approx(length(model.get_parameter(n)), rel=1e-5)
+    x, y = torch.randn(3, 1, 4, 4), torch.randn(3, 5)
+    found = le.evaluate(line, Loss(F.mse_loss, x, y), [(0.0,), (0.5,)])["loss"]
+    assert np.isfinite(found).all() and found[0] != found[1]

@@ -334,3 +334,28 @@ def test_several_seeds_show_how_much_a_line_depends_on_its_direction():
     one = le.random_line(model, Bowl(), steps=9, normalization=None, seed=4)
     np.testing.assert_allclose(found["bowl"].sel(seed=4), one, rtol=1e-6)
     assert float(found["bowl"].std("seed").sel(alpha=0)) == 0 and float(found["bowl"].std("seed").max()) > 0
+
+
+def fits(path, sides):
+    """Whether a box of these sides, the origin on one of its 9 x 9 nodes, leaves 35 % of the path's box free around."""
+    lo, hi = path.min(axis=0), path.max(axis=0)
+    room = 0.35 * (hi - lo) * (1 - 1e-9)
+    return all(
+        any(-k * side / 8 <= a - r and (8 - k) * side / 8 >= b + r for k in range(9))
+        for side, a, b, r in zip(sides, lo, hi, room, strict=True)
+    )
+
+
+@pytest.mark.parametrize("aspect", [0.5, 1.3, 3.0])
+@pytest.mark.parametrize("turn", np.linspace(0.3, 6, 12))
+def test_no_smaller_box_holds_a_path_that_ends_anywhere_in_it(turn, aspect):
+    model, trajectory = spiral(count=20)
+    angle = np.linspace(0, turn, 20)
+    basis = torch.linalg.qr(torch.randn(15, 2, generator=torch.Generator().manual_seed(0)))[0]
+    t = torch.tensor(np.c_[np.cos(angle), np.sin(angle) + angle / 3]).float() @ basis.T
+    trajectory = le.Trajectory({"weight": t[:, :12].reshape(-1, 3, 4), "bias": t[:, 12:]}, trajectory.steps)
+    plane = le.Plane.trajectory(model, trajectory, aspect=aspect)
+    path = np.array([plane.project(trajectory[k]).coordinates for k in range(20)])
+    sides = np.array([hi - lo for lo, hi in plane.bounds])
+    assert sides[0] / sides[1] == pytest.approx(aspect)
+    assert fits(path, sides * (1 + 1e-9)) and not fits(path, sides * 0.999)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import abc
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from typing import Any, NamedTuple, final
 
 import numpy as np
@@ -65,7 +65,7 @@ class ExampleMetric(Metric):
         data: The examples.
         whole: Whether the value needs the outputs of all examples at once; ``contributions`` is then called with them.
         single: Whether its contributions are those of single examples, which a standard error needs.
-        sure: Whether all this is known; if not, ``prepare`` is called once with some examples.
+        sure: Whether all this is known; if not, ``prepare`` is shown all examples at the first point that tells.
     """
 
     data: Examples
@@ -77,8 +77,9 @@ class ExampleMetric(Metric):
     def contributions(self, outputs: Any, batch: Any) -> tuple[Tensor, Tensor]:
         """Sums and weights of the examples of a batch, both of shape (examples,)."""
 
-    def prepare(self, outputs: Any, batch: Any) -> None:
-        """Look at the first examples before any is counted."""
+    def prepare(self, parts: Sequence[tuple[Any, Any]]) -> bool:
+        """Look at some batches (outputs, examples) before any is counted; whether they told how the metric averages."""
+        return True
 
     def __call__(self, model_wrapper: ModelWrapper) -> float:
         """The mean at the wrapper's parameters."""
@@ -135,17 +136,25 @@ class _RatioSum:
 
 
 def _prepare(metrics: Sequence[ExampleMetric], model_wrapper: ModelWrapper) -> None:
-    """Show the metrics the first examples: a batch, or as many small ones as make a few dozen."""
-    if not metrics:
-        return
-    data, shown = metrics[0].data, []
-    for batch in data.batches():
-        shown.append((logits(data.outputs(model_wrapper, batch)), batch))
-        if sum(length(b) for _, b in shown) >= ENOUGH:
+    """Show the metrics that are not sure every example, some at a time; they are sure once each of these told."""
+    told = [True for _ in metrics]
+    for parts in _neighbors(metrics[0].data, model_wrapper) if metrics else ():
+        told = [metric.prepare(parts) and before for metric, before in zip(metrics, told, strict=True)]
+        if all(metric.whole for metric in metrics):
             break
-    outputs, together = (join(part) for part in zip(*shown, strict=True))
-    for metric in metrics:
-        metric.prepare(outputs, together)
+    for metric, every in zip(metrics, told, strict=True):
+        metric.sure = every or metric.whole
+
+
+def _neighbors(data: Examples, model_wrapper: ModelWrapper) -> Iterator[list[tuple[Any, Any]]]:
+    """Each two neighboring batches with their outputs, or as many small ones as make a few dozen examples."""
+    parts: list[tuple[Any, Any]] = []
+    for batch in data.batches():
+        if len(parts) > 1 and sum(length(b) for _, b in parts) >= ENOUGH:
+            yield parts
+            parts = parts[-1:]
+        parts.append((logits(data.outputs(model_wrapper, batch)), batch))
+    yield parts
 
 
 def _measure_examples(metrics: Sequence[ExampleMetric], model_wrapper: ModelWrapper) -> list[Estimate]:

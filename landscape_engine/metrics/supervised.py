@@ -5,7 +5,7 @@ from __future__ import annotations
 import copy
 import functools
 import inspect
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any, final
 
 import torch
@@ -14,7 +14,7 @@ from torch import Tensor, nn
 
 from ..errors import ChoiceError
 from .base import ExampleMetric, logits
-from .data import Examples, length
+from .data import Examples, join, length
 
 _CROSS_ENTROPIES = (F.cross_entropy, F.nll_loss, nn.CrossEntropyLoss, nn.NLLLoss)
 
@@ -77,8 +77,8 @@ class Loss(ExampleMetric):
         self._function, self._given_weights = loss_function, weights
         kind = type(loss_function) if isinstance(loss_function, nn.Module) else loss_function
         kind = kind.func if isinstance(kind, functools.partial) else kind
-        is_cross_entropy = kind in _CROSS_ENTROPIES
-        self.units = "nats" if is_cross_entropy else ""
+        is_cross_entropy = kind in _CROSS_ENTROPIES or isinstance(loss_function, _CROSS_ENTROPIES[2:])
+        self.units = "nats" if kind in _CROSS_ENTROPIES else ""
         self._each = _unreduced(loss_function)
         self.whole = self._each is None and loss_function is not None
         self.single = self._each is not None
@@ -88,15 +88,32 @@ class Loss(ExampleMetric):
         plain = torchs and _option(loss_function, "reduction", "mean") == "mean"
         self.sure = self._each is None or weights is not None or plain
 
-    def prepare(self, outputs: Any, batch: Any) -> None:
-        """Compare our mean over some examples with the loss's own; if they differ, only all examples together do."""
-        assert self._function is not None
-        self.sure = True
-        sums, weights = self.contributions(outputs, batch)
-        own = torch.as_tensor(self._function(outputs, self.data.targets(batch))).double().cpu()
-        rtol = 1e-4 if torch.finfo(outputs.dtype).eps < 1e-6 else 2e-2
-        if float(weights.sum()) and not torch.isclose(sums.sum() / weights.sum(), own, rtol=rtol, equal_nan=True):
+    def prepare(self, parts: Sequence[tuple[Any, Any]]) -> bool:
+        """Compare our mean over some batches with the loss of their examples together, once for every example.
+
+        If they differ, only all examples together give the value. Where the loss is 0 or not finite, all means agree
+        and it tells nothing.
+        """
+        if self._function is None or self._each is None:
+            return True
+        try:
+            outputs, batch = (join(part) for part in zip(*parts, strict=True))
+        except (RuntimeError, KeyError):  # sequences of several lengths
+            return all([self.prepare([part]) for part in parts])
+        targets = self.data.targets(batch)
+        own, each = (torch.as_tensor(f(outputs, targets)) for f in (self._function, self._each))
+        if own.numel() > 1:
+            return True  # one value an example, whose mean is ours
+        finite = bool(torch.isfinite(own))
+        if each.ndim == 0 or (finite and not self._agrees(own.reshape(()), parts)):
             self._each, self.whole, self.single = None, True, False
+        return self.whole or (finite and bool(own))
+
+    def _agrees(self, own: Tensor, parts: Sequence[tuple[Any, Any]]) -> bool:
+        found = [self.contributions(*part) for part in parts]
+        mean = torch.stack([s.sum() for s, _ in found]).sum() / torch.stack([w.sum() for _, w in found]).sum()
+        rtol = torch.finfo(own.dtype).eps ** (2 / 3) if own.is_floating_point() else 0
+        return bool(torch.isclose(mean, own.double().cpu(), rtol=rtol, atol=0))
 
     def contributions(self, outputs: Any, batch: Any) -> tuple[Tensor, Tensor]:
         """Sums and weights of each example."""
