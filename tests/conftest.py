@@ -7,11 +7,14 @@ import threading
 import warnings
 
 import pytest
+import torch
 
 ARGUMENTS = (
     "--headless=new --no-sandbox --disable-quic --no-first-run --disable-background-networking "
     "--disable-component-update --disable-sync --use-gl=angle --use-angle=swiftshader --enable-unsafe-swiftshader"
 ).split()
+torch.set_num_threads(1)  # two threads of a small product wait for each other on a busy machine
+
 LOCAL = ("http://127.0.0.1", "ws://127.0.0.1", "data:", "blob:")
 
 
