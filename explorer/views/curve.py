@@ -12,13 +12,13 @@ from bokeh.models import ColumnDataSource, FixedTicker, HoverTool, Range1d, Span
 from bokeh.plotting import figure
 from numpy.typing import NDArray
 
-from explorer.numbers import format_error, format_number
+from explorer.numbers import format_error, format_number, percent
 from explorer.theme import DARK, LIGHT, apply_theme
 from explorer.views.ticks import drawn, tick_values
 
 Array = NDArray[np.float64]
 
-HEIGHT, TOP, BOTTOM, LEFT, RIGHT = 300, 28, 46, 66, 24  # pixels of the frame and around it
+HEIGHT, TOP, BOTTOM, LEFT, RIGHT = 260, 28, 46, 66, 24  # pixels of the frame and around it
 TOOLTIP = """<div class="map-tip" style="margin: -6px; padding: 6px 8px; border-radius: 3px;
   background: var(--card, #fff); box-shadow: 0 0 0 1px var(--hair, #dfe2e6);
   font: 12px/1.45 var(--font, sans-serif); color: var(--ink-2, #48515b); white-space: nowrap">
@@ -161,7 +161,9 @@ def _texts(picture: CurvePicture) -> dict[str, list[str]]:
     origins, values = [], []
     for value, error, computed in zip(picture.values, picture.error, picture.evaluated, strict=True):
         size = abs(value) * np.expm1(error) if picture.scale == "log" else error
-        origins.append("computed here" if computed else f"predicted, error about {format_error(size, value)}")
+        doubt = format_error(size, value)
+        about = doubt if doubt.startswith("<") else f"about {doubt}"
+        origins.append("computed here" if computed else f"predicted, error {about}")
         values.append(f"{format_number(value)} {picture.units}".strip())
     return {"value": values, "origin": origins, "place": [format_number(float(x)) for x in picture.x]}
 
@@ -169,11 +171,10 @@ def _texts(picture: CurvePicture) -> dict[str, list[str]]:
 def curve_key(picture: CurvePicture) -> str:
     """The line under the curve as HTML."""
     where, value = picture.lowest()
-    percent = 100 * picture.error_share
     nodes = f"{int(picture.evaluated.sum()):,} of {picture.evaluated.size:,} nodes computed"
     return (
         f"<div class='row'><span>lowest, {format_number(value)} at α {format_number(where, 2)}</span>"
-        f"<span>{nodes}, estimated error {percent:.1f} %</span></div>"
+        f"<span>{nodes}, estimated error {percent(picture.error_share)}</span></div>"
     )
 
 

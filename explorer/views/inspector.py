@@ -33,21 +33,22 @@ class Reading(NamedTuple):
 
 
 def _verdict(r: Reading) -> tuple[str, str]:
+    shown = "map" if r.place == "plane" else r.place
     if not math.isfinite(r.on_map):
-        return "warn", "This network falls outside the map."
+        return "warn", f"This network falls outside the {shown}."
     doubt = r.map_error / abs(r.on_map) if r.on_map else 0.0
     if doubt > TRUSTED:
         return "warn", (
-            f"Still sharpening: the map may be off by {doubt * 100:.0f} % here. The large number is exact already."
+            f"Still sharpening: the {shown} may be off by {doubt * 100:.0f} % here. The large number is exact already."
         )
     gap = (r.on_map - r.true) / r.true if r.true else math.inf if r.on_map else 0.0
     if abs(gap) <= TRUSTED:
         percent = max(1, math.ceil(abs(gap) * 100))
-        return "ok", f"The map can be trusted here: its {r.metric} is within {percent} % of this network’s."
+        return "ok", f"The {shown} can be trusted here: its {r.metric} is within {percent} % of this network’s."
     side = "higher" if gap > 0 else "lower"
     size = f"{abs(gap) * 100:.0f} % {side}" if math.isfinite(gap) else side
     return "warn", (
-        f"Read the map with care here: it shows a network {format_number(r.residual, 2)} away from this one, "
+        f"Read the {shown} with care here: it shows a network {format_number(r.residual, 2)} away from this one, "
         f"whose {r.metric} is {size}."
     )
 
