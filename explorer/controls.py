@@ -22,6 +22,7 @@ from explorer.state import (
     SUBSPACES,
     State,
 )
+from landscape_engine import LandscapeError
 
 HELP = {
     "loss": "Low is better. Nats per example.",
@@ -29,6 +30,7 @@ HELP = {
     "trajectory": "The plane that holds most of the training path",
     "random": "Two random directions. The training path collapses to a dot",
     "through": "The plane that three networks of the training span",
+    "saved": "A plane from a file, through the trained network",
     "random_line": "One random direction. The training path collapses to a dot",
     "between": "The straight line from one network of the training to another, and beyond",
 }
@@ -56,7 +58,7 @@ def _held(result: Result | None, subspace: str) -> str:
     """What the subspace is, and how much of the training path's movement it holds."""
     if result is None or result.request.subspace != subspace:
         return f"{HELP[subspace]}."
-    if subspace in ("through", "between"):
+    if subspace in ("through", "between", "saved"):
         return f"{HELP[subspace]}; it holds {percent(result.held)} of the training's movement."
     place = "line" if result.request.is_line else "plane"
     return f"{HELP[subspace]}: {percent(result.held)} of its movement lies in this {place}."
@@ -112,6 +114,32 @@ def _pickers(state: State) -> pmui.Row:
     )
 
 
+def _plane_file(state: State) -> pmui.Column:
+    """Opens a saved plane; in sight where it counts."""
+    file = pmui.FileInput(label="Open a saved plane", accept=".safetensors", sizing_mode="stretch_width")
+
+    def opened(event: Any) -> None:
+        try:
+            state.saved, state.message = sources.open_plane(event.new), ""
+        except LandscapeError as error:
+            state.message = f"{str(error)[:1].upper()}{str(error)[1:]}"
+
+    file.param.watch(opened, "value")
+    return pmui.Column(file, visible=state.param.subspace.rx() == "saved", sizing_mode="stretch_width", margin=0)
+
+
+def _save_plane(state: State) -> pmui.FileDownload:
+    """Saves the plane that is shown, so that another network can be cut by it."""
+    return pmui.FileDownload(
+        callback=lambda: sources.save_plane(state.result.subspace),
+        filename="plane.safetensors",
+        label="Save this plane",
+        size="small",
+        visible=state.param.result.rx().rx.pipe(lambda result: result is not None and not result.request.is_line),
+        sizing_mode="stretch_width",
+    )
+
+
 def drawer(state: State, runner: Runner) -> pmui.Column:
     """The widgets of the drawer, from top to bottom."""
     wide = {"sizing_mode": "stretch_width"}
@@ -138,6 +166,7 @@ def drawer(state: State, runner: Runner) -> pmui.Column:
         _heading("Where to look"),
         _select(state.param.subspace, "Subspace", SUBSPACES),
         _pickers(state),
+        _plane_file(state),
         _help(state.param.result.rx().rx.pipe(_held, state.param.subspace.rx())),
         _select(state.param.normalization, "Normalization", NORMALIZATIONS, disabled=random.rx.not_()),
         _help(random.rx.where(SCALED, UNSCALED)),
@@ -145,7 +174,7 @@ def drawer(state: State, runner: Runner) -> pmui.Column:
         choice(state.param.resolution, options=RESOLUTIONS, **wide),
         _help(state.param.resolution.doc),
         pmui.Accordion(
-            ("Advanced: seed, extent, tolerance", pmui.Column(pmui.Row(*numbers), _help(ADVANCED))),
+            ("Advanced: seed, extent, tolerance", pmui.Column(pmui.Row(*numbers), _help(ADVANCED), _save_plane(state))),
             disable_gutters=True,
             margin=(10, 0, 0, 0),
             **wide,

@@ -164,7 +164,7 @@ class Runner:
         self._document: Any = None
         self._beat = 0.0
         self._requested: Request | None = None
-        names = [*Request._fields[:-1], "first", "second", "third"]
+        names = [name for name in Request._fields if name != "checkpoints"] + ["first", "second", "third"]
         state.param.watch(lambda *events: self._answer(), names)
 
     def _answer(self) -> None:

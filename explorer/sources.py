@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import io
 from dataclasses import dataclass
 from functools import cache
+from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import Any, final
 
 import numpy as np
@@ -39,8 +42,17 @@ class Source:
             return le.Plane.through(at[0], at[1], at[2], extent=extent)
         if request.subspace == "between":
             return le.Line.between(at[0], at[1], bounds=(0.5 - extent, 0.5 + extent))
+        if request.subspace == "saved":
+            return self._saved_plane(request)
         kind = le.Line if request.subspace == "random_line" else le.Plane
         return kind.random(model, request.normalization, seed=request.seed, extent=extent)
+
+    def _saved_plane(self, request: Request) -> le.Plane:
+        if request.saved is None:
+            raise le.LandscapeError("No saved plane is open. Open a file that 'Save this plane' has written.")
+        sides = request.saved.facts.get("bounds", [(-1.0, 1.0)] * 2)
+        bounds = [(lo * request.extent, hi * request.extent) for lo, hi in sides]
+        return le.Plane.from_directions(self.sample.model, request.saved, bounds=bounds)
 
     def at(self, checkpoint: int) -> le.ModelWrapper:
         """The network as it was at a checkpoint."""
@@ -62,6 +74,26 @@ class Source:
     def positions(self) -> np.ndarray:
         """The checkpoint coordinates of the profile."""
         return np.arange(PER_INTERVAL * (len(self.steps) - 1) + 1) / PER_INTERVAL
+
+
+def open_plane(content: bytes) -> le.Directions:
+    """The directions in a file that ``save_plane`` wrote.
+
+    Raises:
+        FileFormatError: If it is something else.
+    """
+    with TemporaryDirectory() as folder:
+        path = Path(folder) / "the file"
+        path.write_bytes(content)
+        return le.Directions.load(path)
+
+
+def save_plane(subspace: le.Line | le.Plane) -> io.BytesIO:
+    """The directions and bounds of a plane as a file."""
+    with TemporaryDirectory() as folder:
+        path = Path(folder) / "plane.safetensors"
+        subspace.spanned_by.save(path)
+        return io.BytesIO(path.read_bytes())
 
 
 @cache

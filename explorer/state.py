@@ -13,6 +13,7 @@ SUBSPACES = {
     "trajectory": "Trajectory plane (PCA)",
     "random": "Random plane",
     "through": "Plane through three checkpoints",
+    "saved": "Saved plane",
     "random_line": "Random line",
     "between": "Line between two checkpoints",
 }
@@ -38,6 +39,7 @@ class Request(NamedTuple):
     seed: int
     tolerance: float
     checkpoints: tuple[int, ...] = ()
+    saved: Any = None
 
     @property
     def is_line(self) -> bool:
@@ -61,6 +63,7 @@ class State(param.Parameterized):
     steps = param.List(default=[0], doc="Training step of each checkpoint of the model.")
     first = param.Integer(default=0, bounds=(0, None), doc="A checkpoint, by its number.")
     second = param.Integer(default=0, bounds=(0, None), doc="Another one.")
+    saved = param.Parameter(default=None, doc="Directions of a plane that was opened from a file, or None.")
     third = param.Integer(default=0, bounds=(0, None), doc="A third one.")
     normalization = param.Selector(
         default="filter",
@@ -113,6 +116,7 @@ class State(param.Parameterized):
             self.seed if random else 0,
             float(self.tolerance),
             chosen.get(self.subspace, ()),
+            self.saved if self.subspace == "saved" else None,
         )
 
     def choose_number(self, name: str, text: str) -> None:

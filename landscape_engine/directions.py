@@ -24,7 +24,7 @@ FORMAT = "landscape directions 1"
 
 
 @final
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class Directions:
     """Directions that span a subspace, and what is known of them.
 

@@ -189,6 +189,24 @@ def test_a_plane_through_three_checkpoints_of_fewer_test_examples(visit):
     np.testing.assert_allclose(on_map, result.profile["test_loss"][chosen], rtol=0.02)
 
 
+def test_a_saved_plane_cuts_the_network_again_and_another_one_is_refused(visit, tmp_path):
+    page, explorer = visit()
+    page.get_by_text("Advanced").first.click()
+    with page.expect_download() as download:
+        page.get_by_text("Save this plane").first.click()
+    download.value.save_as(tmp_path / "plane.safetensors")
+    before = explorer.state.result
+    choose(page, "Subspace", "Saved plane")
+    page.get_by_text("No saved plane is open").first.wait_for()
+    page.locator("input[type=file]").first.set_input_files(tmp_path / "plane.safetensors")
+    wait(page, lambda: explorer.state.phase == "done" and explorer.state.result.request.saved is not None)
+    after = explorer.state.result
+    assert after.subspace.bounds == before.subspace.bounds
+    assert abs(after.landscape["train_loss"] - before.landscape["train_loss"]).max() < 0.02
+    choose(page, "Model", "spirals_mlp")
+    page.get_by_text("the direction does not fit the model", exact=False).first.wait_for()
+
+
 def test_markers_follow_the_slider_while_the_server_is_blocked(visit, address):
     page, explorer = visit()
     slider = page.locator("input[type=range][aria-label='Position on the training path']")

@@ -54,8 +54,8 @@ class AffineSubspace(Subspace):
 
     @property
     def spanned_by(self) -> Directions:
-        """The directions, to be saved, or to cut another model by the same subspace."""
-        return Directions(self.directions, self.facts)
+        """The directions and, among their facts, the bounds: to be saved, or to cut another model alike."""
+        return Directions(self.directions, {**self.facts, "bounds": [list(b) for b in self.bounds]})
 
     def scaled(self, extent: float) -> Self:
         """The same subspace with bounds (-extent, extent) on each axis."""
