@@ -31,6 +31,20 @@ class Tied(nn.Module):
         return self.head(self.decoder(torch.tanh(self.encoder(x))))
 
 
+class Empty(nn.Module):
+    """Parameters without a single number."""
+
+    def __init__(self):
+        super().__init__()
+        self.layer = nn.Linear(4, 3)
+        self.flat = nn.Parameter(torch.zeros(0))
+        self.rows = nn.Parameter(torch.zeros(0, 3))
+        self.columns = nn.Parameter(torch.zeros(3, 0))
+
+    def forward(self, x):
+        return self.layer(x) + self.flat.sum() + self.rows.sum() + self.columns.sum()
+
+
 class Recurrent(nn.Module):
     """The last output of an LSTM."""
 
@@ -73,6 +87,12 @@ def frozen():
     return plain().requires_grad_(False)
 
 
+def zero_bias():
+    model = plain()
+    nn.init.zeros_(model[0].bias)
+    return model
+
+
 def fresh_batch_norm():
     return nn.Sequential(nn.Linear(4, 5), nn.BatchNorm1d(5), nn.ReLU(), nn.Linear(5, 3))
 
@@ -89,7 +109,7 @@ def convolution():
 
 
 def half():
-    return plain().half()
+    return fresh_batch_norm().half()
 
 
 def double():
@@ -104,7 +124,9 @@ MODULES = {
     "float64": double,
     "tied": Tied,
     "frozen": frozen,
+    "zero bias": zero_bias,
     "0-dim": Scaled,
+    "empty": Empty,
     "LSTM": Recurrent,
     "attention": Attentive,
 }

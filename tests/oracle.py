@@ -10,6 +10,16 @@ def as_arrays(tensors):
     return {name: np.array(t.detach().double().cpu().numpy()) for name, t in tensors.items()}
 
 
+def flat(tensors):
+    """Tensors by name as one float64 vector, in alphabetical order."""
+    return np.concatenate([v.reshape(-1) for _, v in sorted(as_arrays(tensors).items())])
+
+
+def norm(tensors):
+    """The Euclidean length of tensors by name."""
+    return float(np.sqrt((flat(tensors) ** 2).sum()))
+
+
 def point(origin, directions, coordinates):
     """The point origin + sum of coordinate times direction."""
     return {n: v + sum(c * d[n] for c, d in zip(coordinates, directions, strict=True)) for n, v in origin.items()}
@@ -50,12 +60,9 @@ def mlp_logits(theta, x):
     return hidden @ theta["2.weight"].T + theta["2.bias"]
 
 
-def cross_entropy(logits, y):
-    """The mean over examples of log sum exp z - z_y."""
-    total = 0.0
-    for z, target in zip(logits, y, strict=True):
-        total += z.max() + np.log(np.exp(z - z.max()).sum()) - z[target]
-    return total / len(y)
+def cross_entropies(logits, y):
+    """log sum exp z - z_y of each example."""
+    return np.array([z.max() + np.log(np.exp(z - z.max()).sum()) - z[k] for z, k in zip(logits, y, strict=True)])
 
 
 def accuracy(logits, y):

@@ -17,11 +17,6 @@ from landscape_engine.metrics import Accuracy, Loss, Metric
 from sample_models.digits_mlp import recipe
 
 
-def seeded(build, seed=0):
-    torch.manual_seed(seed)
-    return build()
-
-
 @pytest.mark.parametrize("kind", ["random", "trajectory"])
 def test_a_plane_at_tolerance_zero_equals_the_double_loop(kind):
     digits = sample_models.load("digits_mlp")
@@ -33,12 +28,17 @@ def test_a_plane_at_tolerance_zero_equals_the_double_loop(kind):
     origin, d1, d2 = (oracle.as_arrays(t) for t in (dict(model.named_parameters()), *plane.directions))
     axes = [landscape[dim].values for dim in ("alpha", "beta")]
     x, y = inputs.double().numpy(), targets.numpy()
-    loss = oracle.plane_values(origin, d1, d2, *axes, lambda t: oracle.cross_entropy(oracle.mlp_logits(t, x), y))
+    loss = oracle.plane_values(
+        origin, d1, d2, *axes, lambda t: oracle.cross_entropies(oracle.mlp_logits(t, x), y).mean()
+    )
     right = oracle.plane_values(origin, d1, d2, *axes, lambda t: oracle.accuracy(oracle.mlp_logits(t, x), y))
     found = landscape.transpose("alpha", "beta")
     np.testing.assert_allclose(found["loss"], loss, rtol=1e-5, atol=1e-6)
     np.testing.assert_allclose(found["accuracy"], right, atol=2 / len(y))  # a tie may fall either way
     assert np.ptp(loss) > 0.05 and np.ptp(right) > 0.01
+
+    expected = oracle.ratio_standard_error(oracle.cross_entropies(oracle.mlp_logits(origin, x), y), np.ones(len(y)))
+    assert float(found["loss_stderr"].sel(alpha=0, beta=0)) == pytest.approx(expected, rel=1e-4)
 
 
 def picture(model):
@@ -59,23 +59,6 @@ def assert_same_picture(before, after):
     assert before[2:] == after[2:]
 
 
-@pytest.fixture(scope="module")
-def digits_plane():
-    model = seeded(recipe.build)
-    inputs, targets = (t[:300] for t in recipe.data()[0])
-    plane = le.Plane.random(model, seed=1)
-    return model, inputs, targets, plane
-
-
-def test_the_center_of_a_plane_is_the_model_itself(digits_plane):
-    model, inputs, targets, plane = digits_plane
-    with torch.no_grad():
-        outputs = model(inputs)
-    found = le.evaluate(plane, [Loss(F.cross_entropy, inputs, targets), Accuracy(inputs, targets)], [(0.0, 0.0)])
-    assert found["loss"][0] == pytest.approx(F.cross_entropy(outputs, targets).item(), rel=1e-6)
-    assert found["accuracy"][0] == (outputs.argmax(1) == targets).double().mean()
-
-
 class Broken(Metric):
     """Fails after the model ran."""
 
@@ -94,26 +77,35 @@ def with_everything():
     return model
 
 
-def test_the_model_is_bit_identical_afterwards():
+def evaluated(metrics, plane):
+    le.evaluate(plane, metrics, [(0.5, -0.25), (0.0, 0.0)])
+
+
+def refined(metrics, plane):
+    list(le.refine(metrics, plane, resolution=9))
+
+
+@pytest.mark.parametrize("run", [evaluated, refined])
+def test_the_model_is_bit_identical_afterwards(run):
     model = with_everything()
     x, y = torch.randn(6, 3), torch.tensor([0, 1, 0, 1, 1, 0])
     before, generator = picture(model), torch.get_rng_state()
-    plane = le.Plane.random(model)
-    le.evaluate(plane, [Loss(F.cross_entropy, x, y), Accuracy(x, y)], [(0.0, 0.0), (0.7, -0.3)])
+    run([Loss(F.cross_entropy, x, y), Accuracy(x, y)], le.Plane.random(model))
     assert_same_picture(before, picture(model))
     assert torch.equal(generator, torch.get_rng_state())
 
 
-def test_a_metric_that_raises_leaves_the_model_alone_and_names_the_point():
+@pytest.mark.parametrize(("run", "alpha", "beta"), [(evaluated, 0.5, -0.25), (refined, -1, -1)])
+def test_a_metric_that_raises_leaves_the_model_alone_and_names_the_point(run, alpha, beta):
     model = with_everything()
     before = picture(model)
     with pytest.raises(le.EvaluationError) as caught:
-        le.evaluate(le.Plane.random(model), Broken(), [(0.5, -0.25)])
+        run(Broken(), le.Plane.random(model))
     assert_same_picture(before, picture(model))
     message = str(caught.value)
-    assert "alpha = 0.5, beta = -0.25" in message and "RuntimeError: boom" in message
+    assert f"alpha = {alpha}, beta = {beta}" in message and "RuntimeError: boom" in message
     assert "\n" not in message and message.endswith(".")
-    assert caught.value.point == {"alpha": 0.5, "beta": -0.25}
+    assert caught.value.point == {"alpha": alpha, "beta": beta}
     assert isinstance(caught.value.__cause__, RuntimeError)
 
 
@@ -131,72 +123,10 @@ def test_a_model_in_training_mode_is_evaluated_in_evaluation_mode():
     assert found == pytest.approx(F.cross_entropy(twin(x), y).item(), rel=1e-6)
 
 
-class Last(nn.Module):
-    """The last output of an LSTM."""
-
-    def __init__(self):
-        super().__init__()
-        self.lstm = nn.LSTM(3, 4, batch_first=True)
-
-    def forward(self, x):
-        return self.lstm(x)[0][:, -1]
-
-
-class Attention(nn.Module):
-    """Self-attention and nothing else."""
-
-    def __init__(self):
-        super().__init__()
-        self.attention = nn.MultiheadAttention(4, 2, batch_first=True)
-
-    def forward(self, x):
-        return self.attention(x, x, x)[0].mean(1)
-
-
-class Tied(nn.Module):
-    """A decoder that shares the weight of the encoder."""
-
-    def __init__(self):
-        super().__init__()
-        self.encoder, self.decoder = nn.Linear(4, 4, bias=False), nn.Linear(4, 4, bias=False)
-        self.decoder.weight = self.encoder.weight
-
-    def forward(self, x):
-        return self.decoder(torch.tanh(self.encoder(x)))
-
-
-NETWORKS = {
-    "LSTM": (Last, (5, 6, 3)),
-    "attention": (Attention, (5, 6, 4)),
-    "tied weights": (Tied, (5, 4)),
-    "batch norm": (
-        lambda: nn.Sequential(nn.Conv2d(2, 3, 2), nn.BatchNorm2d(3), nn.Flatten(), nn.Linear(12, 4)),
-        (5, 2, 3, 3),
-    ),
-}
-
-
-@pytest.mark.parametrize("name", NETWORKS)
-def test_a_point_is_what_a_module_with_those_weights_would_give(name):
-    build, shape = NETWORKS[name]
-    model = seeded(build)
-    x, y = torch.randn(shape), torch.randn(5, 4)
-    plane = le.Plane.random(model, one_dimensional=True)
-    found = le.evaluate(plane, Loss(F.mse_loss, x, y), [(0.0, 0.0), (0.8, -0.6)])["loss"]
-
-    twin = copy.deepcopy(model).eval()
-    d1, d2 = plane.directions
-    with torch.no_grad():
-        center = F.mse_loss(twin(x), y).item()
-        for n, p in twin.named_parameters():
-            p += 0.8 * d1[n] - 0.6 * d2[n]
-        moved = F.mse_loss(twin(x), y).item()
-    np.testing.assert_allclose(found, [center, moved], rtol=1e-5)
-    assert abs(center - moved) > 1e-3
-
-
-def test_two_threads_with_evaluators_of_one_module_give_the_serial_values(digits_plane):
-    _, inputs, targets, plane = digits_plane
+def test_two_threads_with_evaluators_of_one_module_give_the_serial_values():
+    torch.manual_seed(0)
+    plane = le.Plane.random(recipe.build(), seed=1)
+    inputs, targets = (t[:300] for t in recipe.data()[0])
     metrics = [Loss(F.cross_entropy, inputs, targets), Accuracy(inputs, targets)]
     points = [(a, b) for a in plane.axes(9)[0] for b in plane.axes(9)[1]]
     evaluators = [le.Evaluator(plane, metrics) for _ in range(2)]

@@ -57,34 +57,26 @@ def test_a_mean_is_a_mean_whatever_the_batches(dtype, tolerance):
         np.testing.assert_allclose([f["loss_stderr"][i] for f in found], found[0]["loss_stderr"][i], rtol=1e-5)
 
 
-def test_the_standard_error_is_that_of_the_direct_formula():
-    model, x, y = linear_problem()
-    found = le.evaluate(le.Line.random(model), Loss(F.mse_loss, x, y, batch_size=5), [(0.0,)])
-    each = ((x @ model.weight.T - y) ** 2).detach().numpy()[:, 0]
-    assert found["loss_stderr"][0] == pytest.approx(each.std(ddof=1) / np.sqrt(17), rel=1e-10)
-
-
 def classification(dtype=torch.float64):
     torch.manual_seed(0)
     model = nn.Linear(4, 3).to(dtype)
     return model, torch.randn(17, 4, dtype=dtype), torch.randint(0, 3, (17,))
 
 
+WEIGHT = torch.tensor([1.0, 5.0, 0.2], dtype=torch.float64)
+
+
 def test_the_standard_error_of_a_weighted_loss_is_that_of_a_ratio():
     model, x, y = classification()
-    weight = torch.tensor([1.0, 5.0, 0.2], dtype=torch.float64)
-    loss = Loss(nn.CrossEntropyLoss(weight=weight), x, y, batch_size=5)
+    loss = Loss(nn.CrossEntropyLoss(weight=WEIGHT), x, y, batch_size=5)
     found = le.evaluate(le.Line.random(model), loss, [(0.0,)])
-    s = F.cross_entropy(model(x), y, weight=weight, reduction="none").detach().numpy()
-    assert found["loss_stderr"][0] == pytest.approx(oracle.ratio_standard_error(s, weight[y].numpy()), rel=1e-10)
+    s = F.cross_entropy(model(x), y, weight=WEIGHT, reduction="none").detach().numpy()
+    assert found["loss_stderr"][0] == pytest.approx(oracle.ratio_standard_error(s, WEIGHT[y].numpy()), rel=1e-10)
 
 
 def test_one_example_has_no_standard_error():
     model, x, y = linear_problem()
     assert np.isnan(le.evaluate(le.Line.random(model), Loss(F.mse_loss, x[:1], y[:1]), [(0.0,)])["loss_stderr"][0])
-
-
-WEIGHT = torch.tensor([1.0, 5.0, 0.2], dtype=torch.float64)
 
 
 @pytest.mark.parametrize(
@@ -106,10 +98,10 @@ def test_class_weights_and_ignored_targets_count_as_torch_counts_them(options, f
     assert found == pytest.approx(F.cross_entropy(model(x), y, **options).item(), rel=1e-12)
 
 
-def test_targets_of_minus_100_are_ignored_by_default():
+def test_a_metric_can_be_called_and_ignores_targets_of_minus_100_by_default():
     model, x, y = classification()
     y[::3] = -100
-    found = le.evaluate(le.Line.random(model), Loss(F.cross_entropy, x, y, batch_size=5), [(0.0,)])["loss"][0]
+    found = Loss(F.cross_entropy, x, y, batch_size=5)(le.wrap_model(model))
     assert found == pytest.approx(F.cross_entropy(model(x), y).item(), rel=1e-12)
 
 
@@ -311,7 +303,7 @@ def test_a_pair_metric_is_measured_between_neighbors_of_a_line():
     model = nn.Linear(4, 3).double()
     line = le.Line.random(model, normalization="model")
     found = le.evaluate(line, [Step(), Norms()], [(0.0,), (0.5,), (2.0,)])["step"]
-    length = sum(float((d**2).sum()) for d in line.directions[0].values()) ** 0.5
+    length = oracle.norm(line.directions[0])
     np.testing.assert_allclose(found, [np.nan, 0.5 * length, 1.5 * length], rtol=1e-12)
     with pytest.raises(le.ChoiceError, match="lines and curves"):
         le.evaluate(le.Plane.random(model), Step(), [(0.0, 0.0)])

@@ -10,37 +10,28 @@ import torch.nn.functional as F
 from torch import nn
 
 import landscape_engine as le
+import odd_models
 from landscape_engine.metrics import Loss, Metric
-
-
-class Agent:
-    """Two networks that act together, and which is no module itself."""
-
-    def __init__(self):
-        self.encoder, self.head = nn.Linear(4, 5), nn.Linear(5, 3)
-
-    def act(self, x):
-        return self.head(torch.tanh(self.encoder(x)))
 
 
 def agent():
     torch.manual_seed(0)
-    return Agent(), torch.randn(7, 4), torch.randint(0, 3, (7,))
+    return odd_models.Agent(), torch.randn(7, 4), torch.randint(0, 3, (7,))
 
 
 @pytest.mark.parametrize("named", [False, True])
 def test_an_agent_of_two_networks_spans_the_space_of_both(named):
     actor, x, y = agent()
-    modules = {"encoder": actor.encoder, "head": actor.head} if named else [actor.encoder, actor.head]
+    modules = {"body": actor.body, "head": actor.head} if named else [actor.body, actor.head]
     wrapper = le.GeneralModelWrapper(actor, modules, lambda model, inputs: model.act(inputs))
-    first, second = ("encoder", "head") if named else ("0", "1")
+    first, second = ("body", "head") if named else ("0", "1")
     assert list(wrapper.parameters) == [f"{m}.{n}" for m in (first, second) for n in ("weight", "bias")]
 
     line = le.Line.random(wrapper, normalization="model", seed=3)
     found = le.evaluate(line, Loss(F.cross_entropy, x, y), [(0.0,), (0.7,)])["loss"]
     direction = line.directions[0]
     weights = {n: p + 0.7 * direction[n] for n, p in wrapper.parameters.items()}
-    hidden = torch.tanh(x @ weights[f"{first}.weight"].T + weights[f"{first}.bias"])
+    hidden = torch.relu(x @ weights[f"{first}.weight"].T + weights[f"{first}.bias"])
     moved = hidden @ weights[f"{second}.weight"].T + weights[f"{second}.bias"]
     expected = [F.cross_entropy(actor.act(x), y).item(), F.cross_entropy(moved, y).item()]
     np.testing.assert_allclose(found, expected, rtol=1e-6)
@@ -48,7 +39,7 @@ def test_an_agent_of_two_networks_spans_the_space_of_both(named):
 
 def test_a_forward_that_uses_the_original_is_noticed():
     actor, x, y = agent()
-    wrapper = le.GeneralModelWrapper(actor, [actor.encoder, actor.head], lambda model, inputs: actor.act(inputs))
+    wrapper = le.GeneralModelWrapper(actor, [actor.body, actor.head], lambda model, inputs: actor.act(inputs))
     with pytest.raises(le.EvaluationError, match="captured from outside"):
         le.evaluate(le.Line.random(wrapper), Loss(F.cross_entropy, x, y), [(0.0,)])
 
@@ -120,6 +111,13 @@ def test_only_chosen_parameters_span_the_space(selection, names):
 def test_a_choice_of_no_parameter_is_refused_with_names_that_exist():
     with pytest.raises(le.ChoiceError, match=r"parameters must be .* \(here: weight, bias\), but it is 'head.*'"):
         le.wrap_model(nn.Linear(2, 2), parameters="head.*")
+
+
+def test_what_is_no_model_is_refused_in_a_sentence():
+    with pytest.raises(le.ChoiceError, match="model must be a torch.nn.Module or a ModelWrapper, but it is 'str'."):
+        le.Line.random("resnet")
+    with pytest.raises(le.ChoiceError, match="at least one floating-point parameter"):
+        le.Line.random(nn.ReLU())
 
 
 def normed():

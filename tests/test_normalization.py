@@ -9,76 +9,13 @@ import torch.nn.functional as F
 from torch import nn
 
 import landscape_engine as le
+import odd_models
 import oracle
 from landscape_engine.directions import random_directions
-from landscape_engine.metrics import Loss, Metric
+from landscape_engine.metrics import Loss
 from landscape_engine.models import wrap_model
-from landscape_engine.normalization import normalize
-
-NAMES = ["none", "model", "layer", "filter"]
-
-
-class Scaled(nn.Module):
-    """A linear layer and a scalar parameter."""
-
-    def __init__(self):
-        super().__init__()
-        self.layer, self.scale = nn.Linear(3, 2), nn.Parameter(torch.tensor(0.7))
-
-    def forward(self, x):
-        return self.scale * self.layer(x)
-
-
-class Tied(nn.Module):
-    """An embedding whose weight also decodes."""
-
-    def __init__(self):
-        super().__init__()
-        self.encoder, self.decoder = nn.Linear(3, 3, bias=False), nn.Linear(3, 3, bias=False)
-        self.decoder.weight = self.encoder.weight
-        self.head = nn.Linear(3, 2)
-
-    def forward(self, x):
-        return self.head(self.decoder(torch.tanh(self.encoder(x))))
-
-
-class Empty(nn.Module):
-    """Parameters without a single number."""
-
-    def __init__(self):
-        super().__init__()
-        self.layer = nn.Linear(3, 2)
-        self.flat = nn.Parameter(torch.zeros(0))
-        self.rows = nn.Parameter(torch.zeros(0, 3))
-        self.columns = nn.Parameter(torch.zeros(3, 0))
-
-    def forward(self, x):
-        return self.layer(x) + self.flat.sum() + self.rows.sum() + self.columns.sum()
-
-
-def fresh_batch_norm():
-    return nn.Sequential(nn.Linear(3, 4), nn.BatchNorm1d(4), nn.ReLU(), nn.Linear(4, 2))
-
-
-def zero_bias():
-    model = nn.Linear(3, 2)
-    nn.init.zeros_(model.bias)
-    return model
-
-
-def frozen():
-    return nn.Sequential(nn.Linear(3, 4), nn.ReLU(), nn.Linear(4, 2)).requires_grad_(False)
-
-
-ODD = {
-    "fresh batch norm": fresh_batch_norm,
-    "zero bias": zero_bias,
-    "0-dim": Scaled,
-    "float16": lambda: nn.Linear(3, 2).half(),
-    "tied": Tied,
-    "frozen": frozen,
-    "empty": Empty,
-}
+from landscape_engine.normalization import NORMALIZATIONS, normalize
+from parameter_functions import Bowl
 
 
 def length(*tensors):
@@ -86,18 +23,14 @@ def length(*tensors):
     return sum(float(v) ** 2 for t in tensors for v in t.detach().double().reshape(-1)) ** 0.5
 
 
-def norm_layer_names(model):
-    return {f"{m}.{n}" for m, s in model.named_modules() if isinstance(s, nn.BatchNorm1d) for n in ("weight", "bias")}
-
-
-@pytest.mark.parametrize("normalization", NAMES)
-@pytest.mark.parametrize("name", ODD)
-def test_every_odd_model_gets_a_finite_plane_of_the_right_norms(name, normalization):
+@pytest.mark.parametrize("normalization", NORMALIZATIONS)
+@pytest.mark.parametrize("name", odd_models.MODULES)
+def test_every_odd_model_gets_finite_directions_of_the_right_norms(name, normalization):
     torch.manual_seed(0)
-    model = ODD[name]()
+    model = odd_models.MODULES[name]()
     parameters = dict(model.named_parameters())
     plane = le.Plane.random(model, normalization=normalization, seed=2)
-    one_dimensional = norm_layer_names(model) | {n for n, p in parameters.items() if p.ndim < 2}
+    one_dimensional = {n for n, p in parameters.items() if p.ndim < 2 or n == "token"}
     for direction in plane.directions:
         assert direction.keys() == parameters.keys()
         assert all(torch.isfinite(d).all() for d in direction.values())
@@ -114,11 +47,6 @@ def test_every_odd_model_gets_a_finite_plane_of_the_right_norms(name, normalizat
             if n not in one_dimensional and normalization == "filter":
                 for row, own in zip(direction[n], p, strict=True):
                     assert length(row) == pytest.approx(length(own), rel=1e-5)
-
-    dtype = next(iter(parameters.values())).dtype
-    x, y = torch.randn(6, 3).to(dtype), torch.randn(6, 2).to(dtype)
-    found = le.evaluate(plane, Loss(F.mse_loss, x, y), [(0.0, 0.0), (0.5, -0.5), (-1.0, 1.0)])["loss"]
-    assert np.isfinite(found).all() and len(set(found)) == 3
 
 
 def rows(weight):
@@ -140,13 +68,10 @@ def transposed(groups):
 
 
 LAYERS = {
-    "Linear": (lambda: nn.Linear(5, 3), {"weight": rows}),
     "Conv2d": (lambda: nn.Conv2d(4, 6, 3, groups=2), {"weight": rows}),
     "ConvTranspose2d": (lambda: nn.ConvTranspose2d(4, 6, 3), {"weight": transposed(1)}),
     "ConvTranspose2d in 2 groups": (lambda: nn.ConvTranspose2d(4, 6, 3, groups=2), {"weight": transposed(2)}),
     "Embedding": (lambda: nn.Embedding(7, 3), {"weight": rows}),
-    "LSTM": (lambda: nn.LSTM(3, 4), {"weight_ih_l0": rows, "weight_hh_l0": rows}),
-    "MultiheadAttention": (lambda: nn.MultiheadAttention(4, 2), {"in_proj_weight": rows, "out_proj.weight": rows}),
 }
 
 
@@ -212,15 +137,6 @@ class Point(nn.Module):
         self.theta = nn.Parameter(torch.randn(50, dtype=torch.float64))
 
 
-class Bowl(Metric):
-    """The squared length of the parameters."""
-
-    name = "bowl"
-
-    def __call__(self, model_wrapper):
-        return (model_wrapper.parameters["theta"] ** 2).sum()
-
-
 @pytest.mark.parametrize("normalization", ["none", "model"])
 @pytest.mark.parametrize("seed", range(3))
 def test_every_row_of_an_isotropic_bowl_has_its_minimum_in_the_same_column(normalization, seed):
@@ -265,7 +181,7 @@ def test_a_model_of_vectors_only_moves_nothing_under_layer_and_filter(normalizat
     assert le.Plane.random(Point(), normalization, one_dimensional=True).directions[0]["theta"].any()
 
 
-@pytest.mark.parametrize("normalization", NAMES)
+@pytest.mark.parametrize("normalization", NORMALIZATIONS)
 def test_a_direction_of_zeros_is_an_error(normalization):
     wrapper = wrap_model(nn.Linear(3, 2))
     with pytest.raises(le.DirectionError, match="moves nothing"):
@@ -276,28 +192,6 @@ def test_an_unknown_normalization_is_refused_with_the_choices():
     with pytest.raises(le.ChoiceError) as caught:
         random_directions(wrap_model(nn.Linear(3, 2)), 2, "Filter")
     assert str(caught.value) == "normalization must be one of none, model, layer, filter, but it is 'Filter'."
-
-
-class Tokens(nn.Module):
-    """What a vision transformer holds beside its layers."""
-
-    def __init__(self):
-        super().__init__()
-        self.cls_token, self.pos_embed = nn.Parameter(torch.randn(1, 1, 4)), nn.Parameter(torch.randn(1, 5, 4))
-        self.patch = nn.Conv2d(1, 4, 2)
-        self.single = nn.Conv2d(3, 1, 2)
-
-    def forward(self, x):
-        return x
-
-
-def test_class_and_position_tokens_stay_put_and_a_layer_of_one_unit_does_not():
-    torch.manual_seed(0)
-    model = Tokens()
-    direction = le.Line.random(model, normalization="filter").directions[0]
-    assert not direction["cls_token"].any() and not direction["pos_embed"].any()
-    assert direction["single.weight"].norm() == pytest.approx(model.single.weight.norm().item(), rel=1e-5)
-    assert le.Line.random(model, normalization="model").directions[0]["pos_embed"].any()
 
 
 def test_directions_of_parametrized_weights_live_in_the_leaves_with_a_warning():
@@ -362,6 +256,7 @@ def test_of_a_vision_transformer_only_what_has_output_units_moves(normalization)
     asked = le.Line.random(model, normalization, one_dimensional=True).directions[0]
     for n in ("cls_token", "pos_embed", "layer_scale", "attention.bias_k"):
         assert length(asked[n]) == pytest.approx(length(model.get_parameter(n)), rel=1e-5)
+    assert all(d.any() for d in le.Line.random(model, "model").directions[0].values())
     x, y = torch.randn(3, 1, 4, 4), torch.randn(3, 5)
     found = le.evaluate(line, Loss(F.mse_loss, x, y), [(0.0,), (0.5,)])["loss"]
     assert np.isfinite(found).all() and found[0] != found[1]

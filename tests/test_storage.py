@@ -5,31 +5,16 @@ import json
 import matplotlib
 import numpy as np
 import pytest
-import torch
 from torch import nn
 
 import landscape_engine as le
-from landscape_engine.metrics import Metric
+from parameter_functions import Corner, unit_plane
 
 matplotlib.use("Agg")
 
 
-class Corner(Metric):
-    """alpha + 10 beta + 3 alpha beta: another value in each corner."""
-
-    name, long_name, units = "corner", "corner value", "m"
-
-    def __call__(self, model_wrapper):
-        a, b = model_wrapper.parameters["weight"].reshape(-1).tolist()
-        return a + 10 * b + 3 * a * b
-
-
 def landscape():
-    model = nn.Linear(2, 1, bias=False, dtype=torch.float64)
-    nn.init.zeros_(model.weight)
-    unit = [{"weight": torch.tensor([row], dtype=torch.float64)} for row in ([1.0, 0.0], [0.0, 1.0])]
-    plane = le.Plane.from_directions(model, unit, bounds=((-1.0, 2.0), (0.0, 4.0)))
-    *_, found = le.refine(Corner(), plane, resolution=5, tolerance=0)
+    *_, found = le.refine(Corner(), unit_plane(bounds=((-1.0, 2.0), (0.0, 4.0))), resolution=5, tolerance=0)
     return found
 
 

@@ -10,7 +10,8 @@ from torch import nn
 
 import landscape_engine as le
 import oracle
-from landscape_engine.metrics import Loss, Metric
+from landscape_engine.metrics import Loss
+from parameter_functions import Bowl, Corner, unit_plane
 
 
 def linear(seed=0, dtype=torch.float64, inputs=4, outputs=3):
@@ -23,10 +24,6 @@ def random_like(model, seed):
     return {n: torch.randn(p.shape, generator=generator, dtype=p.dtype) for n, p in model.named_parameters()}
 
 
-def flat(vector):
-    return np.concatenate([vector[n].detach().double().numpy().reshape(-1) for n in sorted(vector)])
-
-
 @pytest.mark.parametrize("seed", range(4))
 def test_projection_onto_skewed_directions_is_numpys_least_squares(seed):
     model = linear()
@@ -36,11 +33,12 @@ def test_projection_onto_skewed_directions_is_numpys_least_squares(seed):
     theta = random_like(model, seed + 20)
     found = plane.project(theta)
 
-    basis = np.array([flat(d1), flat(d2)]).T
-    offset = flat(theta) - flat(dict(model.named_parameters()))
+    basis = np.array([oracle.flat(d1), oracle.flat(d2)]).T
+    offset = oracle.flat(theta) - oracle.flat(dict(model.named_parameters()))
     expected, squared, _, _ = np.linalg.lstsq(basis, offset, rcond=None)
     np.testing.assert_allclose(found.coordinates, expected, rtol=1e-10)
     assert found.residual == pytest.approx(squared[0] ** 0.5, rel=1e-10)
+    assert found.relative == pytest.approx(squared[0] ** 0.5 / np.linalg.norm(offset), rel=1e-10)
     away = offset - basis @ np.array(found.coordinates)
     np.testing.assert_allclose(basis.T @ away, 0, atol=1e-10)  # what is left is perpendicular
 
@@ -54,47 +52,18 @@ def test_a_point_of_the_plane_projects_onto_its_own_coordinates():
     assert found.residual < 1e-12
 
 
-class Pair(nn.Module):
-    """Two numbers."""
-
-    def __init__(self):
-        super().__init__()
-        self.x = nn.Parameter(torch.zeros(2, dtype=torch.float64))
-
-
-class First(Metric):
-    """A hundred times the first number and the second."""
-
-    name = "first"
-
-    def __call__(self, model_wrapper):
-        x = model_wrapper.parameters["x"]
-        return 100 * x[0] + x[1]
-
-
 def test_alpha_is_along_the_first_direction_and_beta_along_the_second():
-    model = Pair()
-    units = tuple({"x": row} for row in torch.eye(2, dtype=torch.float64))
-    plane = le.Plane.from_directions(model, units, extent=9)
-    assert plane.dims == ("alpha", "beta")
-    assert plane.state_at((2, 3))["x"].tolist() == [2, 3]
-    assert le.evaluate(plane, First(), [(2, 3), (3, 2), (-1, 0.5)])["first"].tolist() == [203, 302, -99.5]
-    assert plane.project({"x": torch.tensor([2.0, 3.0])}).coordinates == (2, 3)
+    plane = unit_plane(extent=9)
+    assert plane.dims == ("alpha", "beta") and plane.bounds == ((-9, 9), (-9, 9))
+    assert plane.state_at((2, 3))["weight"].tolist() == [[2, 3]]
+    assert le.evaluate(plane, Corner(), [(2, 3), (3, 2), (-1, 0.5)])["corner"].tolist() == [50, 41, 2.5]
+    assert plane.project({"weight": torch.tensor([[2.0, 3.0]])}).coordinates == (2, 3)
 
 
 def test_the_origin_of_a_plane_is_the_model_bit_by_bit():
     model = linear(dtype=torch.float32)
     plane = le.Plane.random(model)
     assert all(torch.equal(plane.state_at((0, 0))[n], p) for n, p in model.named_parameters())
-
-
-def test_the_points_of_a_plane_are_those_of_the_formula():
-    model = linear()
-    plane = le.Plane.random(model, seed=3)
-    origin, d1, d2 = (oracle.as_arrays(t) for t in (dict(model.named_parameters()), *plane.directions))
-    expected = oracle.point(origin, (d1, d2), (0.7, -0.2))
-    for n, v in plane.state_at((0.7, -0.2)).items():
-        np.testing.assert_allclose(v.numpy(), expected[n], rtol=1e-12)
 
 
 def spiral(count=12, seed=0, dtype=torch.float32, offset=(0.0, 0.0)):
@@ -120,6 +89,8 @@ def test_the_final_checkpoint_is_a_node_of_the_coarse_and_of_the_finest_grid(see
             assert (axis[0], axis[-1]) == (lo, hi) and len(axis) == resolution
             np.testing.assert_allclose(np.diff(axis), (hi - lo) / (resolution - 1), rtol=1e-9)
     assert all(torch.equal(plane.state_at((0, 0))[n], trajectory[-1][n]) for n in ("weight", "bias"))
+    final = plane.project(trajectory[-1])
+    assert final.coordinates == (0, 0) and final.residual == 0 and np.isnan(final.relative)
 
 
 @pytest.mark.parametrize("seed", range(25))
@@ -233,21 +204,23 @@ def test_a_point_has_no_coordinates():
     assert torch.equal(point.state_at(())["weight"], model.weight.detach())
 
 
-@pytest.mark.parametrize("dimensions", [3, 4])
-def test_a_point_of_a_cube_is_the_sum_of_its_directions(dimensions):
-    model = linear()
-    cube = le.Cube.random(model, dimensions, bounds=((-1, 2),) * dimensions)
-    assert cube.dims == ("alpha", "beta", "gamma", "delta")[:dimensions]
+@pytest.mark.parametrize("dimensions", [2, 3, 4])
+def test_a_point_of_a_plane_or_cube_is_the_origin_plus_the_sum_of_its_directions(dimensions):
+    model, size = linear(), {"bounds": ((-1, 2),) * dimensions}
+    plane = le.Plane.random(model, **size) if dimensions == 2 else le.Cube.random(model, dimensions, **size)
+    assert plane.dims == ("alpha", "beta", "gamma", "delta")[:dimensions]
     where = [0.5, -0.25, 2.0, 1.0][:dimensions]
-    expected = model.weight.detach() + sum(c * d["weight"] for c, d in zip(where, cube.directions, strict=True))
-    torch.testing.assert_close(cube.state_at(where)["weight"], expected)
-    assert [(a[0], a[-1], len(a)) for a in cube.axes(5)] == [(-1, 2, 5)] * dimensions
+    origin, *directions = map(oracle.as_arrays, (dict(model.named_parameters()), *plane.directions))
+    expected = oracle.point(origin, directions, where)
+    for n, v in plane.state_at(where).items():
+        np.testing.assert_allclose(v.numpy(), expected[n], rtol=1e-12)
+    assert [(a[0], a[-1], len(a)) for a in plane.axes(5)] == [(-1, 2, 5)] * dimensions
 
 
 def test_a_plane_through_three_models_holds_them_at_true_distances():
     models = [linear(seed=k) for k in range(3)]
     plane = le.Plane.through(*models)
-    vectors = [np.concatenate([p.detach().double().numpy().ravel() for p in m.parameters()]) for m in models]
+    vectors = [oracle.flat(dict(m.named_parameters())) for m in models]
     points = np.array(plane.facts["points"])
     for i in range(3):
         found = plane.project(dict(models[i].named_parameters()))
@@ -285,13 +258,12 @@ def test_a_second_model_is_cut_by_the_same_saved_plane(tmp_path):
 def test_points_of_a_sphere_lie_at_their_radii_and_differ():
     model = linear()
     sphere = le.Sphere(model, radii=(0.0, 0.5, 2.0), samples=4, normalization="none", seed=3)
-    own = torch.cat([p.detach().reshape(-1) for p in model.parameters()])
+    own = oracle.flat(dict(model.named_parameters()))
     seen = []
     for radius in sphere.radii:
         for k in range(4):
-            state = sphere.state_at((radius, k))
-            moved = torch.cat([state[n].reshape(-1) for n, _ in model.named_parameters()])
-            assert float((moved - own).norm()) == pytest.approx(radius, rel=1e-5, abs=1e-6)
+            moved = oracle.flat(sphere.state_at((radius, k)))
+            assert np.linalg.norm(moved - own) == pytest.approx(radius, rel=1e-5, abs=1e-6)
             seen.append(tuple(moved.tolist()))
     assert len(set(seen)) == 1 + 2 * 4
 
@@ -306,25 +278,16 @@ def test_a_sphere_gives_the_distribution_at_each_radius():
     assert float(spread.sel(radius=0)) == pytest.approx(0, abs=1e-7) and float(spread.sel(radius=1)) > 1e-3
 
 
-class Bowl(Metric):
-    """1 plus the squared first coordinate of the weights' offset."""
-
-    name, positive = "bowl", True
-
-    def __call__(self, model_wrapper):
-        return 1 + float((model_wrapper.parameters["weight"] ** 2).sum())
-
-
 @pytest.mark.parametrize("factor", [2.0, 10.0, 1e4])
 def test_the_automatic_extent_is_where_the_metric_has_grown_by_the_factor(factor):
     model = torch.nn.Linear(2, 1, bias=False).double()
     torch.nn.init.zeros_(model.weight)
     unit = {"weight": torch.tensor([[0.0, 1.0]], dtype=torch.float64)}
     line = le.Line.from_directions(model, [unit])
-    extent = le.automatic_extent(line, Bowl(), factor=factor, largest=1000)
+    extent = le.automatic_extent(line, Bowl(floor=1), factor=factor, largest=1000)
     assert extent == pytest.approx((factor - 1) ** 0.5, rel=0.06)  # 1 + e^2 = factor
     assert line.scaled(extent).bounds == ((-extent, extent),)
-    assert le.automatic_extent(line, Bowl(), factor=1e9, largest=8) == 8
+    assert le.automatic_extent(line, Bowl(floor=1), factor=1e9, largest=8) == 8
 
 
 def test_several_seeds_show_how_much_a_line_depends_on_its_direction():

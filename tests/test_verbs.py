@@ -11,6 +11,7 @@ import torch.nn.functional as F
 from torch import nn
 
 import landscape_engine as le
+import oracle
 from landscape_engine.metrics import Accuracy, Loss
 
 
@@ -70,15 +71,14 @@ def test_a_plane_of_three_models_has_them_at_its_corners(three):
 @pytest.mark.parametrize("normalization", ["filter", "layer", "model", None])
 def test_distance_is_the_length_of_an_axis_in_units_of_the_model_s_norm(three, normalization):
     (model, *_), metric, _ = three
-    size = sum(float((p.detach() ** 2).sum()) for p in model.parameters()) ** 0.5
+    size = oracle.norm(dict(model.named_parameters()))
     for verb, dims in ((le.random_line, 1), (le.random_plane, 2)):
         found = verb(model, metric, distance=0.5, steps=9, normalization=normalization, seed=4)
         assert found.ndim == dims and found.shape == (9,) * dims
         kind = le.Line if dims == 1 else le.Plane
         subspace = kind.random(model, normalization or "none", seed=4)
         for dim, direction in zip(found.dims, subspace.directions, strict=True):
-            length = sum(float((d**2).sum()) for d in direction.values()) ** 0.5
-            assert float(found[dim][-1] - found[dim][0]) * length == pytest.approx(0.5 * size, rel=1e-5)
+            assert float(found[dim][-1] - found[dim][0]) * oracle.norm(direction) == pytest.approx(0.5 * size, rel=1e-5)
         assert float(found.sel({d: 0 for d in found.dims})) == pytest.approx(le.point(model, metric), rel=1e-6)
 
 
