@@ -3,16 +3,20 @@
 What is registered is tested: a new normalization, subspace, metric or model enters by one line.
 """
 
+import inspect
+
 import numpy as np
 import pytest
 import torch
 import torch.nn.functional as F
 
 import landscape_engine as le
+import landscape_engine.metrics
 import odd_models
 import oracle
-from landscape_engine.metrics import Accuracy, Loss
+from landscape_engine.metrics import Accuracy, Loss, Metric
 from landscape_engine.normalization import NORMALIZATIONS
+from landscape_engine.subspaces import Subspace
 from parameter_functions import Bowl
 
 COUNT = 17
@@ -42,17 +46,22 @@ def moved(model):
     return model.at({n: p + torch.randn(p.shape, generator=generator).to(p) for n, p in model.parameters.items()})
 
 
+def path(model):
+    """Two checkpoints: the model, and the model elsewhere."""
+    states = {n: torch.stack([p, moved(model).parameters[n]]) for n, p in model.parameters.items()}
+    return le.Curve.along(model, le.Trajectory(states, (0, 10)))
+
+
 SUBSPACES = {
     "line": (le.Line.random, [(0.0,), (0.5,), (-1.0,)]),
     "plane": (le.Plane.random, [(0.0, 0.0), (0.5, -0.5), (-1.0, 0.25)]),
-    "cube": (lambda model, n: le.Cube.random(model, 3, n), [(0.0, 0.0, 0.0), (0.5, -0.5, 0.25)]),
+    "cube": (lambda model, n: le.Cube.random(model, n), [(0.0, 0.0, 0.0), (0.5, -0.5, 0.25)]),
     "sphere": (lambda model, n: le.Sphere(model, (0.0, 0.7), 2, n), [(0.0, 0), (0.7, 0), (0.7, 1)]),
     "point": (lambda model, n: le.Point.of(model), [()]),
     "between": (lambda model, n: le.Line.between(model, moved(model)), [(0.0,), (0.5,), (1.0,)]),
+    "curve": (lambda model, n: path(model), [(0.0,), (0.25,), (1.0,)]),
 }
-
-
-FIXED = ("point", "between")  # their directions are not random, so none is normalized
+FIXED = ("point", "between", "curve")  # their directions are not random, so none is normalized
 CASES = [(where, n) for where in SUBSPACES for n in NORMALIZATIONS if where not in FIXED or n == "none"]
 
 
@@ -61,9 +70,23 @@ def point_by_hand(subspace, model, coordinates):
     origin = {n: p.double() for n, p in model.parameters.items()}
     if isinstance(subspace, le.Sphere):
         return {n: t.double() for n, t in subspace.state_at(coordinates).items()}
+    if isinstance(subspace, le.Curve):
+        end, t = moved(model).parameters, coordinates[0]
+        return {n: (1 - t) * p + t * end[n].double() for n, p in origin.items()}
     for c, direction in zip(coordinates, subspace.directions, strict=True):
         origin = {n: p + c * direction[n].double() for n, p in origin.items()}
     return origin
+
+
+def test_everything_that_is_exported_is_in_the_matrix():
+    exported = [getattr(module, name) for module in (le, landscape_engine.metrics) for name in module.__all__]
+    classes = [c for c in exported if inspect.isclass(c) and not inspect.isabstract(c)]
+    model, _ = odd_models.build("plain")
+    inputs, targets = data(torch.float32)
+    built = [build(model, "none") for build, _ in SUBSPACES.values()]
+    made = [make(inputs, targets, 5) for make in METRICS.values()]
+    assert {c for c in classes if issubclass(c, Subspace)} == {type(subspace) for subspace in built}
+    assert {c for c in classes if issubclass(c, Metric)} <= {type(metric) for metric in made}
 
 
 @pytest.mark.parametrize("name", odd_models.NAMES)

@@ -207,7 +207,7 @@ def test_a_point_has_no_coordinates():
 @pytest.mark.parametrize("dimensions", [2, 3, 4])
 def test_a_point_of_a_plane_or_cube_is_the_origin_plus_the_sum_of_its_directions(dimensions):
     model, size = linear(), {"bounds": ((-1, 2),) * dimensions}
-    plane = le.Plane.random(model, **size) if dimensions == 2 else le.Cube.random(model, dimensions, **size)
+    plane = le.Plane.random(model, **size) if dimensions == 2 else le.Cube.random(model, dimensions=dimensions, **size)
     assert plane.dims == ("alpha", "beta", "gamma", "delta")[:dimensions]
     where = [0.5, -0.25, 2.0, 1.0][:dimensions]
     origin, *directions = map(oracle.as_arrays, (dict(model.named_parameters()), *plane.directions))

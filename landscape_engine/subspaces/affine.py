@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
-from typing import Any, NamedTuple, Self, TypeVar, final
+from typing import Any, ClassVar, NamedTuple, Self, final
 
 import numpy as np
 from torch import Tensor, nn
@@ -100,9 +100,14 @@ class Point(AffineSubspace):
         return cls(wrapper, wrapper.snapshot(), (), (), {"kind": "point"})
 
 
-@final
-class Line(AffineSubspace):
-    r"""The points :math:`\theta_0 + \alpha d`."""
+class Spanned(AffineSubspace):
+    """What directions span around a model.
+
+    Attributes:
+        counts: How many directions there may be.
+    """
+
+    counts: ClassVar[range]
 
     @classmethod
     def from_directions(
@@ -111,9 +116,14 @@ class Line(AffineSubspace):
         directions: Directions | Sequence[Parameters],
         extent: float = 1.0,
         bounds: Sequence[Bounds] | None = None,
-    ) -> Line:
-        """The line through the model along a given direction."""
-        return _spanned(cls, model, directions, 1, extent, bounds)
+    ) -> Self:
+        """The subspace through the model along given directions, for instance saved ones of another model."""
+        wrapper = wrap_model(model)
+        if not isinstance(directions, Directions):
+            directions = Directions(tuple(directions), {"kind": "given"})
+        count = cls._count(len(directions.vectors), "directions")
+        vectors = tuple({n: d.to(wrapper.dtype) for n, d in v.items()} for v in directions.vectors)
+        return cls(wrapper, wrapper.snapshot(), vectors, sides(count, extent, bounds), directions.facts)
 
     @classmethod
     def random(
@@ -124,11 +134,37 @@ class Line(AffineSubspace):
         extent: float = 1.0,
         one_dimensional: bool = False,
         bounds: Sequence[Bounds] | None = None,
-    ) -> Line:
-        """A line through the model along a random direction (see ``random_directions``)."""
+        dimensions: int | None = None,
+    ) -> Self:
+        """The subspace through the model along random directions (see ``random_directions``).
+
+        Args:
+            model: The model in the middle.
+            normalization: ``"none"``, ``"model"``, ``"layer"`` or ``"filter"``.
+            seed: Of the directions.
+            extent: Half the side, in units of the directions: filter-normalized, the alpha of Li et al.
+            one_dimensional: Move biases and norm-layer weights too under ``"layer"`` and ``"filter"``.
+            bounds: Of each axis, instead of ``extent``.
+            dimensions: Of a cube, 3 by default.
+        """
         wrapper = wrap_model(model)
-        directions = random_directions(wrapper, 1, normalization, seed, one_dimensional)
+        count = cls._count(cls.counts.start if dimensions is None else dimensions, "dimensions")
+        directions = random_directions(wrapper, count, normalization, seed, one_dimensional)
         return cls.from_directions(wrapper, directions, extent, bounds)
+
+    @classmethod
+    def _count(cls, count: int, name: str) -> int:
+        if count not in cls.counts:
+            first, last = cls.counts.start, cls.counts[-1]
+            raise ChoiceError(name, count, f"{first if first == last else f'{first} to {last}'}, one for each axis")
+        return count
+
+
+@final
+class Line(Spanned):
+    r"""The points :math:`\theta_0 + \alpha d`."""
+
+    counts = range(1, 2)
 
     @classmethod
     def between(
@@ -151,64 +187,11 @@ def _as_in(model: ModelWrapper, first: ModelWrapper, what: str) -> Parameters:
     return {n: p.to(first.dtype) for n, p in model.parameters.items()}
 
 
-S = TypeVar("S", bound=AffineSubspace)
-
-
-def _spanned(
-    kind: type[S],
-    model: nn.Module | ModelWrapper,
-    directions: Directions | Sequence[Parameters],
-    count: int,
-    extent: float,
-    bounds: Sequence[Bounds] | None,
-) -> S:
-    wrapper = wrap_model(model)
-    if not isinstance(directions, Directions):
-        directions = Directions(tuple(directions), {"kind": "given"})
-    if len(directions.vectors) != count:
-        raise ChoiceError("directions", len(directions.vectors), f"{count}, one for each axis")
-    vectors = tuple({n: d.to(wrapper.dtype) for n, d in v.items()} for v in directions.vectors)
-    return kind(wrapper, wrapper.snapshot(), vectors, sides(count, extent, bounds), directions.facts)
-
-
 @final
-class Plane(AffineSubspace):
+class Plane(Spanned):
     r"""The points :math:`\theta_0 + \alpha d_1 + \beta d_2`."""
 
-    @classmethod
-    def from_directions(
-        cls,
-        model: nn.Module | ModelWrapper,
-        directions: Directions | Sequence[Parameters],
-        extent: float = 1.0,
-        bounds: Sequence[Bounds] | None = None,
-    ) -> Plane:
-        """The plane through the model along two given directions, for instance saved ones of another plane."""
-        return _spanned(cls, model, directions, 2, extent, bounds)
-
-    @classmethod
-    def random(
-        cls,
-        model: nn.Module | ModelWrapper,
-        normalization: str = "filter",
-        seed: int = 0,
-        extent: float = 1.0,
-        one_dimensional: bool = False,
-        bounds: Sequence[Bounds] | None = None,
-    ) -> Plane:
-        """The square plane through the model along two random directions (see ``random_directions``).
-
-        Args:
-            model: The model at its center.
-            normalization: ``"none"``, ``"model"``, ``"layer"`` or ``"filter"``.
-            seed: Of the directions.
-            extent: Half the side, in units of the directions: filter-normalized, the alpha of Li et al.
-            one_dimensional: Move biases and norm-layer weights too under ``"layer"`` and ``"filter"``.
-            bounds: Of each axis, instead of ``extent``.
-        """
-        wrapper = wrap_model(model)
-        directions = random_directions(wrapper, 2, normalization, seed, one_dimensional)
-        return cls.from_directions(wrapper, directions, extent, bounds)
+    counts = range(2, 3)
 
     @classmethod
     def through(
@@ -291,37 +274,7 @@ def _trajectory_bounds(path: np.ndarray, aspect: float, extent: float) -> tuple[
 
 
 @final
-class Cube(AffineSubspace):
+class Cube(Spanned):
     r"""The points :math:`\theta_0 + \sum_k c_k d_k` of three or more directions."""
 
-    @classmethod
-    def from_directions(
-        cls,
-        model: nn.Module | ModelWrapper,
-        directions: Directions | Sequence[Parameters],
-        extent: float = 1.0,
-        bounds: Sequence[Bounds] | None = None,
-    ) -> Cube:
-        """The cube around the model along given directions."""
-        count = len(directions.vectors if isinstance(directions, Directions) else directions)
-        if not 3 <= count <= len(NAMES):
-            raise ChoiceError("directions", count, f"3 to {len(NAMES)} of them")
-        return _spanned(cls, model, directions, count, extent, bounds)
-
-    @classmethod
-    def random(
-        cls,
-        model: nn.Module | ModelWrapper,
-        dimensions: int = 3,
-        normalization: str = "filter",
-        seed: int = 0,
-        extent: float = 1.0,
-        one_dimensional: bool = False,
-        bounds: Sequence[Bounds] | None = None,
-    ) -> Cube:
-        """The cube around the model along random directions (see ``random_directions``)."""
-        wrapper = wrap_model(model)
-        if not 3 <= dimensions <= len(NAMES):
-            raise ChoiceError("dimensions", dimensions, f"3 to {len(NAMES)}")
-        directions = random_directions(wrapper, dimensions, normalization, seed, one_dimensional)
-        return cls.from_directions(wrapper, directions, extent, bounds)
+    counts = range(3, len(NAMES) + 1)
