@@ -134,7 +134,7 @@ class TrajectoryRecorder:
     >>> recorder.trajectory().save("run.safetensors")
     """
 
-    def __init__(self, model: nn.Module) -> None:
+    def __init__(self, model: nn.Module | ModelWrapper) -> None:
         self._model = model
         self._states: list[dict[str, Tensor]] = []
         self._steps: list[int] = []
@@ -143,7 +143,9 @@ class TrajectoryRecorder:
         """Keep a copy of every parameter and buffer. Steps must increase."""
         if self._steps and step <= self._steps[-1]:
             raise ChoiceError("step", step, f"greater than {self._steps[-1]}, the step recorded before it")
-        self._states.append({n: t.detach().cpu().clone() for n, t in self._model.state_dict().items()})
+        model = self._model
+        state = model.state_dict() if isinstance(model, nn.Module) else {**model.parameters, **model.buffers}
+        self._states.append({n: t.detach().cpu().clone() for n, t in state.items()})
         self._steps.append(step)
 
     def trajectory(self) -> Trajectory:

@@ -7,6 +7,7 @@ from safetensors.torch import save_file
 from torch import nn
 
 import landscape_engine as le
+import odd_models
 
 
 def network(seed=0):
@@ -180,3 +181,19 @@ def test_a_trajectory_needs_two_checkpoints(count):
         recorder.record(step)
     with pytest.raises(le.ChoiceError, match="two checkpoints or more"):
         recorder.trajectory()
+
+
+def test_an_agent_of_two_networks_is_recorded_under_the_names_of_its_wrapper():
+    wrapper, _ = odd_models.build("agent")
+    recorder = le.TrajectoryRecorder(wrapper)
+    recorder.record(0)
+    with torch.no_grad():
+        for parameter in wrapper.get_model().head.parameters():
+            parameter.add_(1)
+    recorder.record(5)
+    trajectory = recorder.trajectory()
+    assert set(trajectory.states) == set(wrapper.parameters)
+    moved = trajectory[1]["head.weight"] - trajectory[0]["head.weight"]
+    torch.testing.assert_close(moved, torch.ones_like(moved))
+    assert torch.equal(trajectory[1]["body.weight"], trajectory[0]["body.weight"])
+    assert le.Curve.along(wrapper, trajectory).bounds == ((0.0, 1.0),)
