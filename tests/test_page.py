@@ -175,6 +175,17 @@ def test_a_line_between_checkpoints_is_one_curve_at_full_width(visit):
     page.wait_for_function("deep('.bk-map')[0].offsetWidth > 300 && deep('.bk-curve')[0].offsetWidth === 0")
 
 
+def test_a_random_line_has_the_trained_network_in_its_middle(visit):
+    page, explorer = visit()
+    choose(page, "Subspace", "Random line")
+    wait(page, lambda: explorer.state.phase == "done" and explorer.state.result.request.subspace == "random_line")
+    result = explorer.state.result
+    middle = result.landscape["train_loss"].sel(alpha=0)
+    np.testing.assert_allclose(middle, result.profile["train_loss"][-1], rtol=1e-5)
+    page.get_by_text("collapses to a dot").first.wait_for()
+    assert page.evaluate("deep('.bk-surface')[0].offsetWidth") == 0
+
+
 def test_a_plane_through_three_checkpoints_of_fewer_test_examples(visit):
     page, explorer = visit()
     choose(page, "Data", "Test set")

@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 import torch
 import torch.nn.functional as F
+from loss_landscapes.model_interface.model_parameters import ModelParameters, orthogonal_to, rand_u_like
 from torch import nn
 
 import landscape_engine as le
@@ -94,3 +95,45 @@ def test_a_distance_must_be_positive(three):
     (model, *_), metric, _ = three
     with pytest.raises(le.ChoiceError, match="distance must be greater than 0, but it is -1"):
         le.random_line(model, metric, distance=-1)
+
+
+def their_directions(model, count, distance, steps):
+    """The ancestor's own random directions, drawn again by its own functions from the same seed of torch."""
+    start = ModelParameters(list(copy.deepcopy(model).requires_grad_(False).parameters()))
+    torch.manual_seed(7)
+    found = [rand_u_like(start)]
+    if count == 2:
+        found.append(orthogonal_to(found[0]))
+    for direction in found:
+        direction.model_normalize_(start)
+    for direction in found:
+        direction.mul_(((start.model_norm() / distance) / steps) / direction.model_norm())
+    names = [n for n, _ in model.named_parameters()]
+    return [dict(zip(names, d.parameters, strict=True)) for d in found]
+
+
+@pytest.mark.parametrize("distance", [0.5, 2.0])
+def test_the_ancestor_s_random_line_has_our_values_at_its_points(three, distance):
+    (model, *_), metric, data = three
+    steps = 6
+    torch.manual_seed(7)
+    theirs = loss_landscapes.random_line(
+        model, ancestor(*data), distance=distance, steps=steps, normalization="model", deepcopy_model=True
+    )
+    line = le.Line.from_directions(model, their_directions(model, 1, distance, steps))
+    ours = le.evaluate(line, metric, [(float(k),) for k in range(1, steps + 1)])["loss"]
+    np.testing.assert_allclose(theirs, ours, rtol=1e-5)
+
+
+def test_the_ancestor_s_random_plane_has_our_values_at_its_sheared_points(three):
+    (model, *_), metric, data = three
+    steps = 6
+    torch.manual_seed(7)
+    theirs = loss_landscapes.random_plane(
+        model, ancestor(*data), distance=1, steps=steps, normalization="model", deepcopy_model=True
+    )
+    plane = le.Plane.from_directions(model, their_directions(model, 2, 1, steps))
+    for i in range(steps):
+        first = 1 if i % 2 == 0 else 0  # every second row lies a step lower
+        where = [(i - steps / 2, j + first - steps / 2) for j in range(steps)]
+        np.testing.assert_allclose(theirs[i], le.evaluate(plane, metric, where)["loss"], rtol=1e-5)
