@@ -183,7 +183,7 @@ def test_a_random_line_has_the_trained_network_in_its_middle(visit):
     middle = result.landscape["train_loss"].sel(alpha=0)
     np.testing.assert_allclose(middle, result.profile["train_loss"][-1], rtol=1e-5)
     page.get_by_text("collapses to a dot").first.wait_for()
-    assert page.evaluate("deep('.bk-surface')[0].offsetWidth") == 0
+    page.wait_for_function("deep('.bk-surface')[0].offsetWidth === 0")
 
 
 def test_a_plane_through_three_checkpoints_of_fewer_test_examples(visit):
