@@ -119,6 +119,7 @@ def _plane_file(state: State) -> pmui.Column:
     file = pmui.FileInput(label="Open a saved plane", accept=".safetensors", sizing_mode="stretch_width")
 
     def opened(event: Any) -> None:
+        """Take the directions in the file, or say in a sentence why it holds none."""
         try:
             state.saved, state.message = sources.open_plane(event.new), ""
         except LandscapeError as error:

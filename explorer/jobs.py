@@ -129,7 +129,7 @@ class _Job:
             result = Result(request, subspace, landscape, projections, profile, self.progress)
             yield result
             if profile is None:
-                profile = sources.profile(request.model, request.samples)
+                profile = sources.profile(request.model, request.samples, lambda: self._check(self.progress))
                 yield replace(result, profile=profile)
 
     def _check(self, progress: le.Progress) -> None:
@@ -214,6 +214,7 @@ class Runner:
             self._mail.clear()
             if self._timer is not None:
                 self._timer.cancel()
+            self._timer = None  # so that one that has just fired starts nothing
             if self._job is not None:
                 self._job.stop.set()
                 self._job.go.set()

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
@@ -113,10 +114,26 @@ def metrics(name: str, split: str, samples: int) -> list[Any]:
     ]
 
 
-@cache
-def profile(name: str, samples: int) -> dict[str, np.ndarray]:
-    """Exact values along the checkpoint path, by metric name; computed once, whatever the plane."""
-    source = load(name)
-    curve = le.Curve.along(source.sample.model, source.sample.trajectory)
-    both = MetricPipeline([*metrics(name, "train", samples), *metrics(name, "test", samples)])
-    return le.evaluate(curve, both, [(t,) for t in source.positions])
+_profiles: dict[tuple[str, int], dict[str, np.ndarray]] = {}
+
+
+def profile(name: str, samples: int, check: Callable[[], None] = lambda: None) -> dict[str, np.ndarray]:
+    """Exact values along the checkpoint path, by metric name; computed once, whatever the plane.
+
+    Args:
+        name: Of the model.
+        samples: How many examples of each split; 0 means all.
+        check: Called before each point; what it raises ends the computation.
+    """
+    if (name, samples) not in _profiles:
+        source = load(name)
+        curve = le.Curve.along(source.sample.model, source.sample.trajectory)
+        both = MetricPipeline([*metrics(name, "train", samples), *metrics(name, "test", samples)])
+
+        def points() -> Iterator[tuple[float]]:
+            for t in source.positions:
+                check()
+                yield (float(t),)
+
+        _profiles[name, samples] = le.evaluate(curve, both, points())
+    return _profiles[name, samples]

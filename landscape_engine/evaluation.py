@@ -105,12 +105,11 @@ def evaluate(subspace: Subspace, metrics: MetricLike, points: Iterable[Sequence[
         the standard errors over examples.
     """
     evaluator = Evaluator(subspace, metrics)
-    points, rows = list(points), []
+    rows = []
     for point in points:
         rows.append(evaluator(point))
-        size = sum(np.size(e.value) for e in rows[0].values()) * len(points) * 8
-        if size > MEMORY_CAP:
-            raise ChoiceError("points", len(points), f"few enough that their arrays fit {MEMORY_CAP / 2**30:.0f} GiB")
+        if len(rows) * sum(np.size(e.value) for e in rows[0].values()) * 8 > MEMORY_CAP:
+            raise ChoiceError("points", len(rows), f"few enough that their arrays fit {MEMORY_CAP / 2**30:.2g} GiB")
     names = [m.name for m in evaluator.pipeline.metrics]
     values = {name: np.array([row[name].value for row in rows]) for name in names}
     return values | {f"{name}_stderr": np.array([row[name].stderr for row in rows]) for name in names}

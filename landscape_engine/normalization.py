@@ -125,6 +125,7 @@ def _each(
     to_rows: Callable[[nn.Module, Tensor], Tensor], from_rows: Callable[[nn.Module, Tensor, Tensor], Tensor]
 ) -> Normalization:
     def normalize_rows(direction: Parameters, model: ModelWrapper) -> Normalized:
+        """The direction with each row scaled to the norm of the model's own row."""
         result, zeros = {}, 0
         for name, theta in model.parameters.items():
             owner = model.owner(name)

@@ -102,3 +102,39 @@ def test_a_number_that_cannot_be_used_changes_nothing_and_says_what_can(name, te
     state.choose_number(name, text)
     assert getattr(state, name) == before
     assert f"it is '{text}'" in state.message
+
+
+def test_canceling_while_the_run_is_about_to_start_starts_nothing(runner, monkeypatch):
+    fired, go = threading.Event(), threading.Event()
+    begin = Runner._begin
+
+    def late(self, request, known):
+        fired.set()
+        go.wait(5)
+        begin(self, request, known)
+
+    monkeypatch.setattr(Runner, "_begin", late)
+    runner.start()
+    timer = runner._timer
+    assert fired.wait(5)
+    runner.cancel()
+    go.set()
+    timer.join(5)
+    assert runner._job is None and runner.state.phase == "canceled"
+
+
+def test_a_changed_choice_ends_the_profile_of_the_model_before():
+    class Enough(Exception):
+        pass
+
+    seen = []
+
+    def check():
+        seen.append(None)
+        if len(seen) == 3:
+            raise Enough
+
+    with pytest.raises(Enough):
+        sources.profile("digits_cnn", 100, check)
+    assert len(seen) == 3
+    assert len(sources.profile("digits_cnn", 100)["train_loss"]) == len(sources.load("digits_cnn").positions)

@@ -433,3 +433,27 @@ def test_rounding_is_no_difference_between_two_means(dtype):
     expected = F.cross_entropy(model(x), y, weight=WEIGHT.to(dtype)).item()
     assert found["loss"][0] == pytest.approx(expected, rel=torch.finfo(dtype).eps * 4)
     assert np.isfinite(found["loss_stderr"][0])
+
+
+def test_what_is_no_metric_is_refused_in_a_sentence():
+    line = le.Line.random(nn.Linear(4, 3))
+    for wrong in (lambda wrapper: 1.0, [lambda wrapper: 1.0], "loss"):
+        with pytest.raises(le.ChoiceError, match="metrics must be a Metric"):
+            le.evaluate(line, wrong, [(0.0,)])
+
+
+def test_a_loader_that_drops_examples_is_told():
+    model, x, y = classification()
+    data = torch.utils.data.TensorDataset(x, y)
+    loss = Loss(F.cross_entropy, data=torch.utils.data.DataLoader(data, batch_size=5, drop_last=True))
+    with pytest.warns(UserWarning, match="drop_last"):
+        found = le.point(model, loss)
+    assert found == pytest.approx(F.cross_entropy(model(x[:15]), y[:15]).item(), rel=1e-12)
+
+
+def test_arrays_at_more_points_than_memory_holds_are_refused(monkeypatch):
+    monkeypatch.setattr("landscape_engine.evaluation.MEMORY_CAP", 100)
+    line = le.Line.random(nn.Linear(4, 3))
+    with pytest.raises(le.ChoiceError, match="points must be few enough"):
+        le.evaluate(line, Norms(), [(k / 10,) for k in range(10)])
+    assert len(le.evaluate(line, Norms(), [(0.0,), (1.0,)])["norms"]) == 2

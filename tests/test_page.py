@@ -7,6 +7,8 @@ import time
 import numpy as np
 import pytest
 
+from explorer.theme import DARK
+
 pytestmark = pytest.mark.browser
 
 DEEP = """(() => { window.deep = (selector, root = document) => { const found = [...root.querySelectorAll(selector)];
@@ -284,7 +286,7 @@ def test_cancel_keeps_the_partial_surface_and_says_so(visit):
 
 def test_a_failing_run_is_one_sentence_and_the_page_lives_on(visit, monkeypatch):
     page, explorer = visit()
-    source = explorer.source
+    source, before = explorer.source, explorer.state.result
 
     def broken(self, request):
         raise RuntimeError("no plane today")
@@ -292,9 +294,12 @@ def test_a_failing_run_is_one_sentence_and_the_page_lives_on(visit, monkeypatch)
     monkeypatch.setattr(type(source), "subspace", broken)
     explorer.runner._document.add_next_tick_callback(explorer.runner.start)
     page.get_by_text("no plane today").first.wait_for()
+    assert explorer.state.message == "The run failed: RuntimeError: no plane today"
+    assert explorer.state.result is before
     monkeypatch.undo()
     explorer.runner._document.add_next_tick_callback(explorer.runner.start)
-    wait(page, lambda: explorer.state.phase == "done" and explorer.state.message == "")
+    wait(page, lambda: explorer.state.phase == "done")
+    assert explorer.state.message == "" and explorer.state.result is not before
 
 
 def test_dark_repaints_everything_without_a_reload(visit):
@@ -306,7 +311,10 @@ def test_dark_repaints_everything_without_a_reload(visit):
     page.wait_for_function(
         f"deep('.bk-map, .bk-inspector').every(e => getComputedStyle(e).backgroundColor === '{dark}')"
     )
-    wait(page, lambda: explorer.map.figure.title.text_color == explorer.profile.curves.yaxis[0].axis_label_text_color)
+    inks = [figure.title.text_color for figure in (explorer.map.figure, explorer.map.bar.figure, explorer.curve.figure)]
+    assert inks == [DARK["ink"]] * 3
+    assert explorer.profile.curves.yaxis[0].major_label_text_color == DARK["ink2"]
+    assert explorer.surface.dark and page.evaluate("performance.getEntriesByType('navigation').length") == 1
     page.get_by_label("Toggle theme").click()
     page.wait_for_function("document.documentElement.dataset.theme === 'light'")
 
@@ -324,10 +332,16 @@ def test_two_tabs_are_independent_and_a_closed_one_ends_its_job(visit):
 
 
 def test_a_reload_shows_the_page_again(visit, explorers):
-    page, _ = visit()
+    page, first = visit()
     page.reload()
     page.evaluate(DEEP)
     page.wait_for_function("deep('.surface3d').some(e => e.dataset.size === '129 x 129')")
+    second = explorers[-1]
+    assert second is not first
+    wait(page, lambda: second.state.phase == "done")
+    np.testing.assert_array_equal(
+        second.state.result.landscape["train_loss"], first.state.result.landscape["train_loss"]
+    )
 
 
 @pytest.mark.parametrize("width", [390, 820, 1280])

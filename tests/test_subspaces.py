@@ -197,6 +197,11 @@ def test_a_curve_has_each_checkpoint_at_its_index():
         assert value == pytest.approx(F.mse_loss(x @ state["weight"].T + state["bias"], y).item(), rel=1e-6)
 
 
+def test_a_point_cannot_be_refined():
+    with pytest.raises(le.ChoiceError, match="subspace must be one with coordinates"):
+        le.refine(Loss(F.mse_loss, torch.ones(2, 4), torch.ones(2, 3)), le.Point.of(linear(dtype=torch.float32)))
+
+
 def test_a_point_has_no_coordinates():
     model = linear()
     point = le.Point.of(model)

@@ -120,11 +120,13 @@ class _RatioSum:
         self._sums = torch.zeros(5, dtype=torch.float64)
 
     def add(self, sums: Tensor, weights: Tensor) -> None:
+        """Count examples by their sums and weights, of one shape."""
         s, w = sums.detach().double().reshape(-1), weights.detach().double().reshape(-1)
         self._count += len(s)
         self._sums += torch.stack([s.sum(), w.sum(), s @ s, s @ w, w @ w]).cpu()
 
     def estimate(self) -> Estimate:
+        """The mean s / w and its standard error; NaN where there is no weight."""
         s, w, ss, sw, ww = self._sums.tolist()
         if w == 0:
             return Estimate(float("nan"))
@@ -231,7 +233,16 @@ def _estimate(metric: Metric, value: Any) -> Estimate:
 
 
 def as_pipeline(metrics: Metric | MetricPipeline | Sequence[Metric]) -> MetricPipeline:
-    """A pipeline of one metric, of several, or the pipeline itself."""
+    """A pipeline of one metric, of several, or the pipeline itself.
+
+    Raises:
+        ChoiceError: If it is none of these.
+    """
     if isinstance(metrics, MetricPipeline):
         return metrics
-    return MetricPipeline([metrics] if isinstance(metrics, Metric) else list(metrics))
+    several = [metrics] if isinstance(metrics, Metric) else metrics
+    if not isinstance(several, Sequence) or not all(isinstance(m, Metric) for m in several):
+        raise ChoiceError(
+            "metrics", type(metrics).__name__, "a Metric (a class with __call__ that extends it) or several"
+        )
+    return MetricPipeline(several)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from typing import Any, final
 
@@ -136,6 +137,8 @@ def _as_pair(data: Any) -> tuple[Tensor, Tensor] | None:
 
 
 def _read(source: Any, batch_size: int) -> list[Any]:
+    if isinstance(source, DataLoader) and source.drop_last:
+        warnings.warn("the loader has drop_last=True, so the examples it drops do not count", stacklevel=2)
     if isinstance(source, Dataset):
         source = DataLoader(source, batch_size=batch_size)
     if not isinstance(source, Iterable):

@@ -84,6 +84,8 @@ def refine(
         tolerance = 0.0
     if scale == "log" and driver is not None and not driver.positive:
         raise ChoiceError("scale", scale, f"'linear' or 'symlog' for '{driver.name}', which may be negative")
+    if not subspace.dims:
+        raise ChoiceError("subspace", type(subspace).__name__, "one with coordinates; a point has evaluate and point")
     axes = subspace.axes(resolution)
     refiner = Refiner([len(a) for a in axes], tolerance, scale, vmax)
     return _run(pipeline, driver or pipeline.metrics[0], subspace, axes, refiner, start, interval, progress)
@@ -181,6 +183,7 @@ class _Record:
         self._story = provenance(subspace, pipeline.metrics)  # hashing the data is done once
 
     def take_over(self, start: xr.Dataset) -> None:
+        """Take the computed nodes of a landscape, and tell the refiner of them."""
         order = self.subspace.dims
         computed = start["evaluated"].transpose(*order).values.astype(bool)
         same = all(np.array_equal(start[d].values, a) for d, a in zip(order, self.axes, strict=True))
@@ -195,6 +198,7 @@ class _Record:
         self.refiner.tell(nodes, self.values[self.driver.name][computed])
 
     def tell(self, node: NDArray[np.int64], estimates: dict[str, Estimate]) -> None:
+        """Take what was evaluated at a node, whose index has one number a dim."""
         for name, estimate in estimates.items():
             self.values[name][tuple(node)], self.stderr[name][tuple(node)] = estimate
         self.evaluations += 1
@@ -207,6 +211,7 @@ class _Record:
         self._pending = []
 
     def landscape(self, seconds: float) -> xr.Dataset:
+        """What is known so far, whole: computed values, predictions elsewhere, errors, provenance."""
         refiner, name = self.refiner, self.driver.name
         analysis, computed = refiner.analysis, refiner.computed
         surface = np.where(computed, refiner.values, inverse(analysis.prediction, refiner.scale))
