@@ -209,8 +209,9 @@ class Explorer(pn.viewable.Viewer):
         elif state.phase == "done" and state.result is not None:
             nodes = state.result.landscape["evaluated"]
             more = f"{int(nodes.sum()):,} of {nodes.size:,} nodes in {progress.seconds:.1f} s"
-        elif state.phase in ("canceled", "failed"):
-            more = "the picture is what was found until then"
+        elif state.phase in ("canceled", "failed") and state.result is not None:
+            found = state.result.request == state.request
+            more = "the picture is what was found until then" if found else "the picture is the one before"
         self.header.param.update(phase=state.phase, word=WORDS[state.phase], more=more, share=share)
         self.banner.object = f"<p role='alert'>{escape(state.message)}</p>"
         self.banner.visible = bool(state.message)

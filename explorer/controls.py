@@ -116,7 +116,9 @@ def _pickers(state: State) -> pmui.Row:
 
 def _plane_file(state: State) -> pmui.Column:
     """Opens a saved plane; in sight where it counts."""
-    file = pmui.FileInput(label="Open a saved plane", accept=".safetensors", sizing_mode="stretch_width")
+    file = pmui.FileInput(
+        label="Open a saved plane", accept=".safetensors", variant="outlined", sizing_mode="stretch_width"
+    )
 
     def opened(event: Any) -> None:
         """Take the directions in the file, or say in a sentence why it holds none."""
@@ -162,8 +164,8 @@ def drawer(state: State, runner: Runner) -> pmui.Column:
         _heading("What to measure"),
         _select(state.param.metric, "Metric", METRICS),
         _help(state.param.metric.rx().rx.pipe(HELP.get)),
-        choice(state.param.scale, options=scales, disabled=loss.rx.not_(), **wide),
-        _help(loss.rx.where("Color scale: log shows the floor of the valley.", "Accuracy is always linear.")),
+        choice(state.param.scale, options=scales, visible=loss, **wide),
+        _help(loss.rx.where("Color scale: log shows the floor of the valley.", "Accuracy is drawn on a linear scale.")),
         _heading("Where to look"),
         _select(state.param.subspace, "Subspace", SUBSPACES),
         _pickers(state),

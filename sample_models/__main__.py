@@ -37,7 +37,7 @@ LABELS = {
 def measure(name: str, place: Path) -> dict[str, Any]:
     """The numbers of a card, computed from the checkpoints in ``place``."""
     made, file = recipe(name), place / TRAJECTORY
-    trajectory, (train, test), model = Trajectory.load(file), made.data(), made.build()
+    trajectory, (train, test), model = Trajectory.load(file), made.data.load(), made.build()
     plane = Plane.trajectory(model, trajectory)
     metrics = [
         Loss(made.loss_function, *train, name="training_loss"),
@@ -63,11 +63,11 @@ def describe(name: str, numbers: dict[str, Any]) -> dict[str, Any]:
     made = recipe(name)
     return {
         "name": name,
-        "title": made.TITLE,
-        "description": made.DESCRIPTION,
-        "data": made.DATA,
-        "data_license": made.DATA_LICENSE,
-        "recipe": dict(made.RECIPE),
+        "title": made.title,
+        "description": made.description,
+        "data": made.data.source,
+        "data_license": made.data.license,
+        "recipe": made.described(),
         "numbers": numbers,
     }
 

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from typing import NamedTuple
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import NamedTuple, final
 
 import torch
 from sklearn.datasets import load_digits
@@ -43,3 +45,35 @@ def digits(train: int = 1437, seed: int = 0) -> tuple[Split, Split]:
     inputs = torch.tensor(images, dtype=torch.float32)[order] / 16
     targets = torch.tensor(labels, dtype=torch.int64)[order]
     return Split(inputs[:train], targets[:train]), Split(inputs[train:], targets[train:])
+
+
+@final
+@dataclass(frozen=True)
+class DataSet:
+    """A data set and where it comes from.
+
+    Args:
+        load: Gives the training and the test set.
+        source: What it is and who made it.
+        license: Under which it may be used.
+    """
+
+    load: Callable[[], tuple[Split, Split]]
+    source: str
+    license: str
+
+
+DIGITS = DataSet(
+    digits,
+    "1,797 handwritten digits that scikit-learn carries, 1,437 for training and 360 for testing: Alpaydin, Kaynak "
+    "1998, Optical Recognition of Handwritten Digits, UCI Machine Learning Repository, "
+    "https://archive.ics.uci.edu/dataset/80.",
+    "CC BY 4.0, UCI Machine Learning Repository",
+)
+SPIRALS = DataSet(
+    spirals,
+    "900 points of three spirals in the plane, 600 for training and 300 for testing, drawn from a fixed seed by "
+    "`sample_models.data.spirals`; after the two-spirals problem of Lang, Witbrock 1988, Learning to Tell Two Spirals "
+    "Apart.",
+    "MIT, as this project",
+)

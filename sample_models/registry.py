@@ -7,13 +7,14 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
-from typing import Any, final
+from typing import final
 
 from torch import Tensor, nn
 
 from landscape_engine import ChoiceError, Trajectory
 
 from .data import Split
+from .training import Recipe
 
 RECIPES = {name: f"sample_models.{name}.recipe" for name in ("digits_mlp", "digits_cnn", "spirals_mlp")}
 
@@ -43,20 +44,21 @@ def folder(name: str) -> Path:
     return Path(__file__).parent / name
 
 
-def recipe(name: str) -> Any:
-    """The module that says how a sample model is made.
+def recipe(name: str) -> Recipe:
+    """How a sample model is made.
 
     Raises:
         ChoiceError: If there is no sample model of that name.
     """
     if name not in RECIPES:
         raise ChoiceError("sample model", name, f"one of {', '.join(RECIPES)}")
-    return importlib.import_module(RECIPES[name])
+    made: Recipe = importlib.import_module(RECIPES[name]).RECIPE
+    return made
 
 
 @cache
 def _loaded(name: str) -> tuple[Trajectory, tuple[Split, Split]]:
-    return Trajectory.load(folder(name) / "trajectory.safetensors"), recipe(name).data()
+    return Trajectory.load(folder(name) / "trajectory.safetensors"), recipe(name).data.load()
 
 
 def load(name: str) -> Sample:
@@ -69,7 +71,7 @@ def load(name: str) -> Sample:
     trajectory, (train, test) = _loaded(name)
     model = made.build()
     model.load_state_dict(trajectory[-1])
-    return Sample(name, made.TITLE, made.DESCRIPTION, model.eval(), trajectory, train, test, made.loss_function)
+    return Sample(name, made.title, made.description, model.eval(), trajectory, train, test, made.loss_function)
 
 
 def names() -> tuple[str, ...]:

@@ -14,7 +14,7 @@ import landscape_engine as le
 import oracle
 import sample_models
 from landscape_engine.metrics import Accuracy, Loss, Metric
-from sample_models.digits_mlp import recipe
+from sample_models.registry import recipe
 
 
 @pytest.mark.parametrize("kind", ["random", "trajectory"])
@@ -125,8 +125,8 @@ def test_a_model_in_training_mode_is_evaluated_in_evaluation_mode():
 
 def test_two_threads_with_evaluators_of_one_module_give_the_serial_values():
     torch.manual_seed(0)
-    plane = le.Plane.random(recipe.build(), seed=1)
-    inputs, targets = (t[:300] for t in recipe.data()[0])
+    plane = le.Plane.random(recipe("digits_mlp").build(), seed=1)
+    inputs, targets = (t[:300] for t in recipe("digits_mlp").data.load()[0])
     metrics = [Loss(F.cross_entropy, inputs, targets), Accuracy(inputs, targets)]
     points = [(a, b) for a in plane.axes(9)[0] for b in plane.axes(9)[1]]
     evaluators = [le.Evaluator(plane, metrics) for _ in range(2)]

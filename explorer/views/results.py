@@ -67,6 +67,7 @@ def picture_of(result: Result) -> Picture:
 
 
 def _axis_titles(result: Result) -> tuple[str, str]:
+    """Of alpha and beta; that of beta is short, since the map's tools stand beside it."""
     request, steps = result.request, result.source.steps
     shares, normalization = result.subspace.facts.get("shares"), request.normalization
     chosen = [f"step {steps[min(k, len(steps) - 1)]:,}" for k in request.checkpoints]
@@ -75,10 +76,10 @@ def _axis_titles(result: Result) -> tuple[str, str]:
     if request.subspace == "through":
         return f"α: from {chosen[0]} to {chosen[1]}", f"β: toward {chosen[2]}"
     if shares:
-        first, second = (f"along PC {i + 1}, {100 * share:.0f} % of the movement" for i, share in enumerate(shares))
-        return f"α: {first}", f"β: {second}"
+        first, second = (f"along PC {i + 1}, {100 * share:.0f} %" for i, share in enumerate(shares))
+        return f"α: {first} of the movement", f"β: {second}"
     how = "" if normalization == "none" else f", {normalization}-normalized"
-    return f"α: random direction{how}", f"β: random direction{how}"
+    return f"α: random direction{how}", "β: random"
 
 
 def reading_of(result: Result, picture: Picture | CurvePicture, t: float) -> Reading | None:
