@@ -9,7 +9,7 @@ import numpy as np
 import torch
 
 from .errors import ChoiceError, EvaluationError, LandscapeError
-from .metrics.base import Estimate, ExampleMetric, Metric, MetricPipeline, PairMetric, as_pipeline, logits
+from .metrics.base import Estimate, Metric, MetricPipeline, PairMetric, as_pipeline, logits
 from .metrics.data import Examples, tensors
 from .models import ModelWrapper
 from .subspaces import AffineSubspace, Subspace
@@ -42,7 +42,7 @@ class Evaluator:
         self._model = subspace.model.private_copy()
         self._before: ModelWrapper | None = None
         for metric in self.pipeline.metrics:
-            if isinstance(metric, ExampleMetric):
+            if metric.data is not None:
                 _check_that_it_moves(self._model, metric.data)
 
     def __call__(self, coordinates: Sequence[float]) -> dict[str, Estimate]:

@@ -11,7 +11,7 @@ import torch
 import xarray as xr
 from numpy.typing import NDArray
 
-from .metrics.base import ExampleMetric, Metric
+from .metrics.base import Metric
 from .parameters import fingerprint
 from .subspaces import Subspace
 
@@ -62,7 +62,7 @@ def package_version() -> str:
 
 def provenance(subspace: Subspace, metrics: Sequence[Metric]) -> dict[str, Any]:
     """How a result came about, for one JSON string: versions, subspace, model, data, precision, settings."""
-    data = {m.name: m.data.fingerprint() for m in metrics if isinstance(m, ExampleMetric)}
+    data = {m.name: m.data.fingerprint() for m in metrics if m.data is not None}
     return {
         "versions": {
             "loss-landscape-explorer": package_version(),

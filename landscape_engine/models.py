@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import copy
 import threading
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Hashable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from fnmatch import fnmatchcase
 from typing import Any
@@ -39,10 +39,6 @@ class _Root(nn.Module):
         return function(self.subject[0], *args, **kwargs)
 
 
-def _forward(module: Any, *args: Any, **kwargs: Any) -> Any:
-    return module(*args, **kwargs)
-
-
 class ModelWrapper:
     r"""A model :math:`f(\theta, x)` at a point :math:`\theta` of its parameter space.
 
@@ -69,6 +65,11 @@ class ModelWrapper:
 
     _prefix = "parts.model."
 
+    @staticmethod
+    def forward_fn(model: Any, *args: Any, **kwargs: Any) -> Any:
+        """What ``forward`` calls, with the model that ``call`` gives to its function."""
+        return model(*args, **kwargs)
+
     def __init__(
         self,
         module: nn.Module,
@@ -94,11 +95,11 @@ class ModelWrapper:
         if (batch_norm == "re-estimated") != bool(len(batch_norm_data)):
             raise ChoiceError("batch_norm_data", len(batch_norm_data), "given with batch_norm='re-estimated' only")
         self._root, self._alone = root, False
+        self._known: dict[Any, Any] = {}
         self.mode, self.batch_norm, self._batch_norm_data = mode, batch_norm, tuple(batch_norm_data)
         own = {self._own(n): p.detach() for n, p in root.named_parameters()}
-        selected = _selected(own, parameters)
-        self.parameters: Parameters = {n: p for n, p in own.items() if n in selected}
-        fixed = {n: p for n, p in own.items() if n not in selected}
+        self.parameters: Parameters = select(own, parameters)
+        fixed = {n: p for n, p in own.items() if n not in self.parameters}
         self.buffers: Mapping[str, Tensor] = fixed | {self._own(n): b for n, b in root.named_buffers()}
 
     def _own(self, name: str) -> str:
@@ -137,7 +138,7 @@ class ModelWrapper:
 
     def forward(self, *args: Any, **kwargs: Any) -> Any:
         """The model's output at this wrapper's parameters, for the arguments of the module's forward."""
-        return self.call(_forward, *args, **kwargs)
+        return self.call(self.forward_fn, *args, **kwargs)
 
     def __call__(self, *args: Any, **kwargs: Any) -> Any:
         """The same as ``forward``."""
@@ -183,12 +184,24 @@ class ModelWrapper:
                 own, which is how a float16 model is evaluated at points formed in float32.
         """
         moved = copy.copy(self)
+        moved._known = {}
         moved.parameters = {n: state[n].to(p.dtype) for n, p in self.parameters.items()}
         fresh = self.mode == "as-is" or self.batch_norm == "batch"  # a forward pass may change them
         moved.buffers = {
             n: state[n].to(b.dtype) if n in state else b.clone() if fresh else b for n, b in self.buffers.items()
         }
         return moved
+
+    def once(self, key: Hashable, compute: Callable[[], Any]) -> Any:
+        """What ``compute`` gives, computed once at this point, whoever asks under this key.
+
+        Several metrics of one point, for instance the norm of a gradient and a step along it, share it so. It is
+        computed anew when a parameter or buffer was changed in place, as training does.
+        """
+        version = tuple(t._version for t in (*self.parameters.values(), *self.buffers.values()))
+        if key not in self._known or self._known[key][0] != version:
+            self._known[key] = version, compute()
+        return self._known[key][1]
 
     def settled(self) -> ModelWrapper:
         """This point with its batch-norm statistics re-estimated, if that is the policy; else itself.
@@ -206,7 +219,7 @@ class ModelWrapper:
             for _, module in norms:
                 module.momentum, module.training = None, True  # None: the average over batches
             for inputs in self._batch_norm_data:
-                moved.call(_forward, inputs)
+                moved.forward(inputs)
         finally:
             for (_, module), (momentum, training) in zip(norms, before, strict=True):
                 module.momentum, module.training = momentum, training
@@ -220,6 +233,7 @@ class ModelWrapper:
         lock) is swapped in place, one evaluation at a time, and restored.
         """
         private = copy.copy(self)
+        private._known = {}
         memo: dict[int, Any] = {id(p): p for p in self._root.parameters()}
         try:
             private._root = copy.deepcopy(self._root, memo)
@@ -257,24 +271,27 @@ class GeneralModelWrapper(ModelWrapper):
         named = modules if isinstance(modules, Mapping) else {str(k): m for k, m in enumerate(modules)}
         if not named or not all(isinstance(m, nn.Module) for m in named.values()):
             raise ChoiceError("modules", list(named), "one torch.nn.Module or more")
-        self._forward_fn = forward_fn
+        self.forward_fn = forward_fn  # type: ignore[method-assign]
         defaults = {"parameters": None, "mode": "eval", "batch_norm": "stored", "batch_norm_data": ()}
         self._set_up(_Root(named, model), **{**defaults, **options})
 
-    def forward(self, *args: Any, **kwargs: Any) -> Any:
-        """``forward_fn(model, *args)`` at this wrapper's parameters."""
-        return self.call(self._forward_fn, *args, **kwargs)
 
+def select(own: Parameters, selection: Selection | None) -> dict[str, Tensor]:
+    """The floating-point parameters that a selection chooses.
 
-def _selected(own: Parameters, selection: Selection | None) -> set[str]:
-    floating = {n for n, p in own.items() if p.is_floating_point()}
-    if selection is None:
-        chosen = floating
-    elif callable(selection):
-        chosen = {n for n in floating if selection(n, own[n])}
+    Args:
+        own: Parameters by name.
+        selection: A name pattern (``"layer3.*"``), several, a predicate of (name, tensor), or None for all.
+
+    Raises:
+        ChoiceError: If it chooses none.
+    """
+    if selection is None or callable(selection):
+        chosen = {n: p for n, p in own.items() if selection is None or selection(n, p)}
     else:
         patterns = [selection] if isinstance(selection, str) else list(selection)
-        chosen = {n for n in floating if any(fnmatchcase(n, pattern) for pattern in patterns)}
+        chosen = {n: p for n, p in own.items() if any(fnmatchcase(n, pattern) for pattern in patterns)}
+    chosen = {n: p for n, p in chosen.items() if p.is_floating_point()}
     if not chosen:
         some = ", ".join(list(own)[:5]) or "none at all"
         raise ChoiceError("parameters", selection, f"a choice of at least one floating-point parameter (here: {some})")

@@ -83,6 +83,17 @@ def combine(origin: Parameters, directions: Sequence[Parameters], coordinates: S
     return point
 
 
+def flatten(a: Parameters) -> Tensor:
+    """All parameters as one vector, in the order of the mapping."""
+    return torch.cat([t.reshape(-1) for t in a.values()])
+
+
+def unflatten(vector: Tensor, like: Parameters) -> dict[str, Tensor]:
+    """The inverse of ``flatten``: a vector cut into the shapes, types and devices of ``like``."""
+    parts = vector.split([t.numel() for t in like.values()])
+    return {n: part.reshape(t.shape).to(t) for (n, t), part in zip(like.items(), parts, strict=True)}
+
+
 def fingerprint(tensors: Mapping[str, Tensor]) -> str:
     """Sixteen hexadecimal digits that change when a name, shape, type or value changes (SHA-256)."""
     digest = hashlib.sha256()

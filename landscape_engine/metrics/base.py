@@ -18,6 +18,13 @@ from .data import Examples, join, length
 ENOUGH = 32  # examples that tell how a loss averages
 
 
+class Estimate(NamedTuple):
+    """A value, and its standard error over what it is a mean of: examples, episodes, probes (NaN if there is none)."""
+
+    value: Any
+    stderr: float = float("nan")
+
+
 class Metric(abc.ABC):
     """A quantity of a model. Any subclass with ``__call__`` works.
 
@@ -29,6 +36,7 @@ class Metric(abc.ABC):
         smooth: Whether refinement may predict it between nodes.
         positive: Whether it cannot be negative, which a log scale needs.
         bounds: Smallest and largest possible value, None where there is none.
+        data: The examples it is measured on, None if there are none.
     """
 
     name: str = "metric"
@@ -38,20 +46,43 @@ class Metric(abc.ABC):
     smooth: bool = True
     positive: bool = False
     bounds: tuple[float | None, float | None] = (None, None)
+    data: Examples | None = None
 
     @abc.abstractmethod
     def __call__(self, model_wrapper: ModelWrapper) -> Any:
         """The value at the wrapper's parameters: a number, or an array of ``dims``."""
 
+    def estimate(self, model_wrapper: ModelWrapper) -> Estimate:
+        """The value and its standard error.
 
-class Estimate(NamedTuple):
-    """A value, and its standard error over examples (NaN where there is none)."""
+        Raises:
+            MismatchError: If the value is not of the metric's ``dims``.
+        """
+        value = self(model_wrapper)
+        array = value.detach().double().cpu().numpy() if isinstance(value, Tensor) else np.asarray(value, dtype=float)
+        if array.ndim != len(self.dims) and (self.dims or array.size != 1):
+            raise MismatchError(
+                f"metric '{self.name}' returned an array of shape {array.shape}, but its dims are {self.dims}. "
+                "Return a number, or set dims to one name for each dimension.",
+                expected=self.dims,
+                found=array.shape,
+            )
+        return Estimate(array if self.dims else float(array.reshape(())))
 
-    value: Any
-    stderr: float = float("nan")
+
+class EstimatedMetric(Metric):
+    """A metric that is sampled, and so has a standard error: a subclass defines ``estimate``."""
+
+    @abc.abstractmethod
+    def estimate(self, model_wrapper: ModelWrapper) -> Estimate:
+        """The value and its standard error."""
+
+    def __call__(self, model_wrapper: ModelWrapper) -> Any:
+        """The value at the wrapper's parameters."""
+        return self.estimate(model_wrapper).value
 
 
-class ExampleMetric(Metric):
+class ExampleMetric(EstimatedMetric):
     r"""A mean over examples.
 
     Its value is :math:`r = \sum_i s_i / \sum_i w_i`, accumulated in float64, so that batches, weights and masks cannot
@@ -80,10 +111,6 @@ class ExampleMetric(Metric):
     def prepare(self, parts: Sequence[tuple[Any, Any]]) -> bool:
         """Look at some batches (outputs, examples) before any is counted; whether they told how the metric averages."""
         return True
-
-    def __call__(self, model_wrapper: ModelWrapper) -> float:
-        """The mean at the wrapper's parameters."""
-        return self.estimate(model_wrapper).value
 
     def estimate(self, model_wrapper: ModelWrapper) -> Estimate:
         """The mean and its standard error."""
@@ -215,21 +242,8 @@ class MetricPipeline:
             found.update((m.name, e) for m, e in zip(group, estimates, strict=True))
         for metric in self.metrics:
             if metric.name not in found:
-                found[metric.name] = _estimate(metric, metric(model_wrapper))
+                found[metric.name] = metric.estimate(model_wrapper)
         return {m.name: found[m.name] for m in self.metrics}
-
-
-def _estimate(metric: Metric, value: Any) -> Estimate:
-    """A metric's value checked against its dims: a number, or an array of that many dimensions."""
-    array = value.detach().double().cpu().numpy() if isinstance(value, Tensor) else np.asarray(value, dtype=float)
-    if array.ndim != len(metric.dims) and array.size != 1:
-        raise MismatchError(
-            f"metric '{metric.name}' returned an array of shape {array.shape}, but its dims are {metric.dims}. "
-            "Return a number, or set dims to one name for each dimension.",
-            expected=metric.dims,
-            found=array.shape,
-        )
-    return Estimate(array if metric.dims else float(array.reshape(())))
 
 
 def as_pipeline(metrics: Metric | MetricPipeline | Sequence[Metric]) -> MetricPipeline:
