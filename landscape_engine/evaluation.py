@@ -63,7 +63,7 @@ class Evaluator:
         except LandscapeError:
             raise
         except Exception as error:
-            where = ", ".join(f"{dim} = {value:.6g}" for dim, value in point.items())
+            where = ", ".join(f"{dim} = {value:.6g}" for dim, value in point.items()) or "the point"
             reason = next(iter(str(error).splitlines()), "no reason given")
             raise EvaluationError(
                 f"the evaluation at {where} failed ({type(error).__name__}: {reason}). "

@@ -5,13 +5,14 @@ from __future__ import annotations
 import copy
 import threading
 from collections.abc import Callable, Hashable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, ExitStack, contextmanager, nullcontext
 from fnmatch import fnmatchcase
-from typing import Any
+from typing import Any, final
 
 import torch
 from torch import Tensor, nn
 from torch.func import functional_call
+from torch.nn.attention import SDPBackend, sdpa_kernel
 
 from .errors import ChoiceError
 from .parameters import Parameters
@@ -25,6 +26,32 @@ _DROPOUTS = nn.modules.dropout._DropoutNd
 
 # A module that cannot be copied is used by one evaluation at a time, whoever asks.
 _ONE_AT_A_TIME = threading.RLock()
+
+
+@final
+class _Shared:
+    """A setting of the whole process that several threads want at once: made by the first, undone by the last."""
+
+    def __init__(self, make: Callable[[], AbstractContextManager[Any]]) -> None:
+        self._make, self._lock, self._count, self._undo = make, threading.Lock(), 0, ExitStack()
+
+    @contextmanager
+    def entered(self) -> Iterator[None]:
+        with self._lock:
+            if not self._count:
+                self._undo.enter_context(self._make())
+            self._count += 1
+        try:
+            yield
+        finally:
+            with self._lock:
+                self._count -= 1
+                if not self._count:
+                    self._undo.close()
+
+
+_PLAIN_ATTENTION = _Shared(lambda: sdpa_kernel(SDPBackend.MATH))
+_PLAIN_RECURRENCE = _Shared(lambda: torch.backends.cudnn.flags(enabled=False))
 
 
 class _Root(nn.Module):
@@ -167,6 +194,13 @@ class ModelWrapper:
             finally:
                 for module, training in modes:
                     module.training = training
+
+    @contextmanager
+    def differentiable(self) -> Iterator[None]:
+        """Forward passes in it can be differentiated twice, which fused attention and CUDA's fused LSTM cannot be."""
+        recurrent = any(isinstance(m, nn.RNNBase) for m in self._root.modules())
+        with _PLAIN_ATTENTION.entered(), _PLAIN_RECURRENCE.entered() if recurrent else nullcontext():
+            yield
 
     def _set_mode(self, root: nn.Module) -> None:
         if self.mode == "eval":

@@ -1,8 +1,10 @@
-"""Known answers in plain float64 NumPy, point by point. It imports nothing of the engine."""
+"""Known answers in plain float64 loops, point by point. It imports nothing of the engine."""
 
 from __future__ import annotations
 
 import numpy as np
+import torch
+from torch.nn.attention import SDPBackend, sdpa_kernel
 
 
 def as_arrays(tensors):
@@ -74,3 +76,40 @@ def ratio_standard_error(s, w):
     """Standard error of sum(s) / sum(w) over examples (Cochran 1977, section 6.3)."""
     n, r = len(s), s.sum() / w.sum()
     return float(np.sqrt(n / (n - 1) * ((s - r * w) ** 2).sum()) / w.sum())
+
+
+def derivatives(module, loss):
+    """Value, gradient and dense Hessian of loss(module) by the module's parameters, in float64, row by row.
+
+    The parameters are in the order of ``module.named_parameters()``. Attention is computed step by step, since its
+    fused form cannot be differentiated twice.
+    """
+    weights = list(module.requires_grad_().parameters())
+    with sdpa_kernel(SDPBackend.MATH):
+        value = loss(module)
+    first = torch.autograd.grad(value, weights, create_graph=True, allow_unused=True, materialize_grads=True)
+    gradient = torch.cat([g.reshape(-1) for g in first])
+    rows = [
+        torch.autograd.grad(g, weights, retain_graph=True, allow_unused=True, materialize_grads=True)
+        if g.requires_grad
+        else [torch.zeros_like(w) for w in weights]
+        for g in gradient
+    ]
+    hessian = np.array([torch.cat([r.reshape(-1) for r in row]).double().numpy() for row in rows])
+    return value.item(), gradient.detach().double().numpy(), hessian
+
+
+def gauss_newton(module, x, y):
+    """J^T (diag p - p p^T) J / n, for the cross entropy of a module's logits."""
+    weights, n = list(module.requires_grad_().parameters()), len(x)
+    with sdpa_kernel(SDPBackend.MATH):
+        scores = module(x)
+    total = 0.0
+    for row in scores:
+        slopes = [
+            torch.autograd.grad(z, weights, retain_graph=True, allow_unused=True, materialize_grads=True) for z in row
+        ]
+        jacobian = np.array([torch.cat([g.reshape(-1) for g in slope]).numpy() for slope in slopes])
+        p = torch.softmax(row, 0).detach().numpy()
+        total = total + jacobian.T @ (np.diag(p) - np.outer(p, p)) @ jacobian
+    return total / n

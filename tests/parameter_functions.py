@@ -18,7 +18,7 @@ class Bowl(Metric):
         self.floor = floor
 
     def __call__(self, model_wrapper):
-        return self.floor + sum(float((p.double() ** 2).sum()) for p in model_wrapper.parameters.values())
+        return self.floor + sum((p.double() ** 2).sum().item() for p in model_wrapper.parameters.values())
 
 
 class Corner(Metric):

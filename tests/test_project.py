@@ -17,7 +17,12 @@ LandscapeError Line MismatchError ModelWrapper Plane Point Progress Projection R
 TrajectoryRecorder automatic_extent evaluate linear_interpolation load over_seeds planar_interpolation point
 random_line random_plane refine save wrap_model
 """.split()
-METRICS = "Accuracy Estimate EstimatedMetric ExampleMetric Examples Loss Metric MetricPipeline PairMetric".split()
+METRICS = """
+Accuracy AdaptiveSharpness BetaSmoothness ConvexityRatio CurvatureMetric CurvaturePositivity DerivedMetric Estimate
+EstimatedMetric ExampleMetric Examples GradientNorm GradientPredictiveness Hessian HessianIndex HessianTrace
+KeskarSharpness LargestCurvature Loss LossGradient LossPerturbations Metric MetricPipeline PairMetric
+PrincipalCurvatures RegularizedLoss SAMSharpness SmallestCurvature SpectralDensity
+""".split()
 
 # What the engine may never load: it knows no screen.
 SCREEN = "panel param bokeh holoviews explorer sample_models".split()

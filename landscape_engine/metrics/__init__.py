@@ -1,17 +1,61 @@
-"""Quantities of a model: losses, accuracy, and anything with ``__call__``."""
+"""Quantities of a model: losses, accuracy, their derivatives, and anything with ``__call__``."""
 
 from .base import Estimate, EstimatedMetric, ExampleMetric, Metric, MetricPipeline, PairMetric
+from .curvature import (
+    ConvexityRatio,
+    CurvatureMetric,
+    Hessian,
+    HessianIndex,
+    LargestCurvature,
+    PrincipalCurvatures,
+    SmallestCurvature,
+)
 from .data import Examples
+from .gradients import (
+    BetaSmoothness,
+    DerivedMetric,
+    GradientNorm,
+    GradientPredictiveness,
+    LossGradient,
+    LossPerturbations,
+)
+from .sharpness import AdaptiveSharpness, KeskarSharpness, RegularizedLoss, SAMSharpness
+from .spectrum import CurvaturePositivity, HessianTrace, SpectralDensity
 from .supervised import Accuracy, Loss
 
 __all__ = [
-    "Accuracy",
+    # what metrics are
     "Estimate",
     "EstimatedMetric",
     "ExampleMetric",
     "Examples",
-    "Loss",
     "Metric",
     "MetricPipeline",
     "PairMetric",
+    # of the outputs
+    "Accuracy",
+    "Loss",
+    "RegularizedLoss",
+    # of first order
+    "BetaSmoothness",
+    "DerivedMetric",
+    "GradientNorm",
+    "GradientPredictiveness",
+    "LossGradient",
+    "LossPerturbations",
+    # of second order
+    "ConvexityRatio",
+    "CurvatureMetric",
+    "CurvaturePositivity",
+    "Hessian",
+    "HessianIndex",
+    "HessianTrace",
+    "LargestCurvature",
+    "PrincipalCurvatures",
+    "SmallestCurvature",
+    "SpectralDensity",
+    # sharpness
+    "AdaptiveSharpness",
+    "KeskarSharpness",
+    "SAMSharpness",
 ]

@@ -5,6 +5,7 @@ from __future__ import annotations
 import abc
 from collections import Counter
 from collections.abc import Iterator, Sequence
+from itertools import islice
 from typing import Any, NamedTuple, final
 
 import numpy as np
@@ -12,8 +13,9 @@ import torch
 from torch import Tensor
 
 from ..errors import ChoiceError, MismatchError
+from ..hessian import Part
 from ..models import ModelWrapper
-from .data import Examples, join, length
+from .data import Examples, join, length, replace, tensors
 
 ENOUGH = 32  # examples that tell how a loss averages
 
@@ -69,6 +71,23 @@ class Metric(abc.ABC):
             )
         return Estimate(array if self.dims else float(array.reshape(())))
 
+    def parts(self, model_wrapper: ModelWrapper, total: float | None) -> Iterator[Part]:
+        """The value as a function that can be differentiated by the wrapper's parameters.
+
+        By default one part, the value itself, which must then be a tensor that depends on the parameters.
+
+        Args:
+            model_wrapper: With parameters that require gradients.
+            total: What ``total`` gave.
+        """
+        with model_wrapper.differentiable():
+            value = torch.as_tensor(self(model_wrapper), dtype=torch.float64)
+        yield Part((), lambda: value)
+
+    def total(self, model_wrapper: ModelWrapper) -> float | None:
+        """What all parts are divided by, if one part alone cannot know it."""
+        return None
+
 
 class EstimatedMetric(Metric):
     """A metric that is sampled, and so has a standard error: a subclass defines ``estimate``."""
@@ -94,12 +113,14 @@ class ExampleMetric(EstimatedMetric):
 
     Attributes:
         data: The examples.
+        composite: Whether it depends on the parameters through the model's outputs, as a Gauss-Newton matrix needs.
         whole: Whether the value needs the outputs of all examples at once; ``contributions`` is then called with them.
         single: Whether its contributions are those of single examples, which a standard error needs.
         sure: Whether all this is known; if not, ``prepare`` is shown all examples at the first point that tells.
     """
 
     data: Examples
+    composite: bool = True
     whole: bool = False
     single: bool = True
     sure: bool = True
@@ -115,6 +136,43 @@ class ExampleMetric(EstimatedMetric):
     def estimate(self, model_wrapper: ModelWrapper) -> Estimate:
         """The mean and its standard error."""
         return _measure_examples([self], model_wrapper)[0]
+
+    def parts(self, model_wrapper: ModelWrapper, total: float | None) -> Iterator[Part]:
+        """One part for each batch, or a single one if the metric is ``whole``."""
+        outputs = self._outputs(model_wrapper)
+        if self.whole:
+            predicted, batches = zip(*((logits(o), b) for o, b in outputs), strict=True)
+            yield self._part(join(predicted), join(batches), total)
+            return
+        for found, batch in outputs:
+            yield self._part(found, batch, total)
+
+    def _outputs(self, model_wrapper: ModelWrapper) -> Iterator[tuple[Any, Any]]:
+        for batch in self.data.batches():
+            with model_wrapper.differentiable():
+                outputs = self.data.outputs(model_wrapper, batch)
+            yield outputs, batch
+
+    def _part(self, outputs: Any, batch: Any, total: float | None) -> Part:
+        predicted = logits(outputs) if self.composite else outputs
+        moving = [t for t in tensors(predicted) if t.requires_grad] if self.composite else []
+
+        def value(*replaced: Tensor) -> Tensor:
+            new = dict(zip(map(id, moving), replaced, strict=True))
+            given = replace(predicted, lambda t: new.get(id(t), t)) if moving else predicted
+            sums, weights = self.contributions(given, batch)
+            return sums.sum() / (weights.sum() if total is None else total)
+
+        return Part(tuple(moving), value)
+
+    def total(self, model_wrapper: ModelWrapper) -> float | None:
+        """The weight of all examples; None if there is a single batch, which knows it."""
+        with torch.no_grad():
+            if not self.sure:
+                _prepare([self], model_wrapper)
+            if self.whole or len(list(islice(self.data.batches(), 2))) == 1:
+                return None
+            return sum(float(self.contributions(*pair)[1].double().sum()) for pair in self._outputs(model_wrapper))
 
 
 class PairMetric(Metric):

@@ -61,7 +61,7 @@ class Examples:
         """The first two examples, or the first batch if its tensors do not all have one row an example."""
         batch = next(iter(self.batches()))
         rows = {len(t) if t.ndim else 0 for t in tensors(batch)}
-        return _map(batch, lambda t: t[:2]) if len(rows) == 1 and rows != {0} else batch
+        return replace(batch, lambda t: t[:2]) if len(rows) == 1 and rows != {0} else batch
 
     def outputs(self, model: ModelWrapper, batch: Any) -> Any:
         """What the model makes of a batch, which it cannot change.
@@ -69,7 +69,7 @@ class Examples:
         A model that changes its inputs in place is noticed at its first batch, by the version counters of the
         tensors, and is given copies from then on.
         """
-        given = batch if self._mutated is False else _map(batch, torch.Tensor.clone)
+        given = batch if self._mutated is False else replace(batch, torch.Tensor.clone)
         versions = [t._version for t in tensors(given)]
         outputs = model.call(self._forward, given) if self._forward else _call(model, given, self._target_key(given))
         if self._mutated is None:
@@ -160,18 +160,18 @@ def _call(model: ModelWrapper, batch: Any, target_key: str | None) -> Any:
 def tensors(batch: Any) -> list[Tensor]:
     """The tensors in a batch or in what a model returned."""
     found: list[Tensor] = []
-    _map(batch, lambda t: found.append(t) or t)  # type: ignore[func-returns-value]
+    replace(batch, lambda t: found.append(t) or t)  # type: ignore[func-returns-value]
     return found
 
 
-def _map(batch: Any, function: Callable[[Tensor], Any]) -> Any:
+def replace(batch: Any, function: Callable[[Tensor], Any]) -> Any:
     """The batch with each tensor in it replaced by what the function makes of it."""
     if isinstance(batch, Tensor):
         return function(batch)
     if isinstance(batch, Mapping):
-        return {k: _map(v, function) for k, v in batch.items()}
+        return {k: replace(v, function) for k, v in batch.items()}
     if isinstance(batch, tuple | list):
-        parts = [_map(v, function) for v in batch]
+        parts = [replace(v, function) for v in batch]
         return type(batch)(*parts) if hasattr(batch, "_fields") else type(batch)(parts)
     return batch
 

@@ -75,6 +75,7 @@ class Loss(ExampleMetric):
         self.name, self.long_name = name, long_name or name
         self.data = _examples(inputs, targets, data, batch_size, forward)
         self._function, self._given_weights = loss_function, weights
+        self.composite = loss_function is not None
         kind = type(loss_function) if isinstance(loss_function, nn.Module) else loss_function
         kind = kind.func if isinstance(kind, functools.partial) else kind
         is_cross_entropy = kind in _CROSS_ENTROPIES or isinstance(loss_function, _CROSS_ENTROPIES[2:])
