@@ -1,6 +1,6 @@
 """Evaluate any quantity of a neural network on points, lines, planes and curves of its parameter space."""
 
-from .directions import Directions
+from .directions import Directions, gradient_directions, hessian_directions, optimizer_directions
 from .errors import (
     ChoiceError,
     DirectionError,
@@ -29,6 +29,9 @@ __all__ = [
     "Sphere",
     "Trajectory",
     "TrajectoryRecorder",
+    "gradient_directions",
+    "hessian_directions",
+    "optimizer_directions",
     # what
     "Evaluator",
     "GeneralModelWrapper",

@@ -159,6 +159,11 @@ class ModelWrapper:
         parameters = self._root.named_parameters(remove_duplicate=False)
         return {self._own(n) for n, _ in [*parameters, *self._root.named_buffers(remove_duplicate=False)]}
 
+    @property
+    def every_parameter(self) -> list[str]:
+        """Names of all parameters in their order, those included that do not span the space."""
+        return [self._own(n) for n, _ in self._root.named_parameters()]
+
     def owner(self, name: str) -> nn.Module:
         """The submodule that holds a parameter, which tells what a filter of it is."""
         return self._root.get_submodule((self._prefix + name).rpartition(".")[0])

@@ -8,7 +8,9 @@ from torch import nn
 import landscape_engine as le
 import oracle
 from landscape_engine.directions import cosine, orthogonalize, principal_directions, random_directions
+from landscape_engine.metrics import Loss
 from landscape_engine.models import wrap_model
+from landscape_engine.parameters import inner
 
 
 class Named(nn.Module):
@@ -177,3 +179,104 @@ def test_two_equal_models_have_no_direction_between_them():
     with pytest.raises(le.DirectionError) as caught:
         le.Line.between(model, model)
     assert str(caught.value) == "the two models are equal, so there is no direction from one to the other."
+
+
+def bowl_at(theta):
+    """A quadratic of known eigenvectors, at a point."""
+    basis = torch.linalg.qr(torch.randn(5, 5, dtype=torch.float64, generator=torch.Generator().manual_seed(3)))[0]
+    matrix = basis @ torch.diag(torch.tensor([6.0, 3.0, 1.0, -0.5, -2.0], dtype=torch.float64)) @ basis.T
+    layer = nn.Linear(5, 1, bias=False, dtype=torch.float64)
+    with torch.no_grad():
+        layer.weight.copy_(theta)
+
+    def half_square(outputs, _):
+        return outputs.reshape(-1) @ matrix @ outputs.reshape(-1) / 2
+
+    inputs = torch.eye(5, dtype=torch.float64)  # so that the outputs are the weights
+    return layer, Loss(half_square, inputs, torch.zeros(5)), basis
+
+
+def test_the_gradient_line_climbs_at_the_slope_of_the_gradient():
+    model, loss, basis = bowl_at(torch.ones(5).double())
+    line = le.Line.gradient(model, loss, extent=1e-4)
+    slope = line.facts["gradient_norm"]
+    values = le.evaluate(line, loss, [(-1e-4,), (1e-4,)])["loss"]
+    assert (values[1] - values[0]) / 2e-4 == pytest.approx(slope, rel=1e-6)
+    scaled = basis.T @ torch.ones(5).double() * torch.tensor([6.0, 3.0, 1.0, -0.5, -2.0])
+    assert slope == pytest.approx(float(scaled.norm()))
+    with pytest.raises(le.DirectionError, match="the gradient of 'loss' is zero"):
+        le.Line.gradient(bowl_at(torch.zeros(5).double())[0], loss)
+
+
+def test_hessian_planes_show_the_curvatures_of_their_eigenvectors():
+    model, loss, basis = bowl_at(torch.zeros(5).double())
+    plane = le.Plane.hessian(model, loss)
+    np.testing.assert_allclose(plane.facts["eigenvalues"], [6, -2], atol=1e-9)
+    assert plane.is_orthonormal and max(plane.facts["residuals"]) < 1e-8
+    values = le.evaluate(plane, loss, [(2.0, 0.0), (0.0, 2.0)])["loss"]
+    np.testing.assert_allclose(values, [12, -4], atol=1e-9)  # eigenvalue times half the square
+    for axis, k in ((0, 0), (1, 4)):
+        vector = plane.directions[axis]["weight"].reshape(-1)
+        assert abs(float(vector @ basis[:, k])) == pytest.approx(1)
+        assert vector[vector.abs().argmax()] > 0
+    assert le.Line.hessian(model, loss, [-2]).facts["eigenvalues"] == pytest.approx([-0.5])
+    cube = le.Cube.hessian(model, loss, extent=0.5)
+    np.testing.assert_allclose(cube.facts["eigenvalues"], [6, 3, -2], atol=1e-9)
+    with pytest.raises(le.ChoiceError, match="which must be 2, one for each axis"):
+        le.Plane.hessian(model, loss, [0])
+    with pytest.raises(le.ChoiceError, match="places of different eigenvalues"):
+        le.Plane.hessian(model, loss, [1, 1])
+
+
+def test_a_gradient_plane_is_orthonormal():
+    model, loss, basis = bowl_at(torch.ones(5).double())
+    plane = le.Plane.gradient(model, loss)
+    gram = [[inner(a, b) for b in plane.directions] for a in plane.directions]
+    np.testing.assert_allclose(gram, np.eye(2), atol=1e-12)
+    assert plane.is_orthonormal
+    top = {"weight": basis[:, :1].T}
+    assert plane.project({n: plane.origin[n] + t for n, t in top.items()}).residual < 1e-9  # it holds the eigenvector
+
+
+@pytest.mark.parametrize("kind", [torch.optim.SGD, torch.optim.Adam, "named"])
+def test_an_optimizer_remembers_its_direction(kind, tmp_path):
+    torch.manual_seed(0)
+    model = nn.Sequential(nn.Linear(3, 4), nn.Linear(4, 1))
+    options = {"lr": 0.1, "momentum": 0.9} if kind is not torch.optim.Adam else {"lr": 0.1}
+    parameters = model.named_parameters() if kind == "named" else model.parameters()
+    optimizer = (torch.optim.SGD if kind == "named" else kind)(parameters, **options)
+    for _ in range(3):
+        optimizer.zero_grad()
+        model(torch.randn(5, 3)).pow(2).mean().backward()
+        optimizer.step()
+    entry = "exp_avg" if kind is torch.optim.Adam else "momentum_buffer"
+    memory = torch.cat([optimizer.state[p][entry].reshape(-1) for p in model.parameters()])
+    torch.save({"epoch": 3, "optimizer_state_dict": optimizer.state_dict()}, tmp_path / "checkpoint.pt")
+    checkpoint = torch.load(tmp_path / "checkpoint.pt", weights_only=True)
+    for state in (optimizer, optimizer.state_dict(), checkpoint):
+        found = le.optimizer_directions(model, state)
+        flat = torch.cat([found.vectors[0][n].reshape(-1) for n, _ in model.named_parameters()])
+        torch.testing.assert_close(flat, memory / memory.norm())
+        assert le.Line.from_directions(model, found).facts["entry"] == entry
+    if kind is torch.optim.Adam:
+        le.optimizer_directions(model, optimizer, "exp_avg_sq")
+        with pytest.raises(le.ChoiceError, match="one of exp_avg, exp_avg_sq"):
+            le.optimizer_directions(model, optimizer, "momentum_buffer")
+    with pytest.raises(le.MismatchError, match="it has 4 parameters, but the model has 2"):
+        le.optimizer_directions(nn.Linear(3, 1), optimizer if kind != "named" else unnamed(optimizer))
+
+
+def unnamed(optimizer):
+    state = optimizer.state_dict()
+    return state | {"param_groups": [{k: v for k, v in g.items() if k != "param_names"} for g in state["param_groups"]]}
+
+
+def test_directions_of_two_kinds_span_a_plane():
+    model, loss, _ = bowl_at(torch.ones(5).double())
+    both = le.gradient_directions(model, loss) + le.hessian_directions(model, loss, [-1])
+    assert both.facts["kind"] == "gradient and hessian"
+    assert abs(inner(*both.vectors)) < 1e-12
+    with pytest.raises(le.DirectionError, match="span no plane"):
+        le.gradient_directions(model, loss) + le.gradient_directions(model, loss)
+    with pytest.raises(le.ChoiceError, match="state must be an optimizer"):
+        le.optimizer_directions(model, {"epoch": 3})

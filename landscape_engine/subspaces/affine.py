@@ -10,12 +10,23 @@ from typing import Any, ClassVar, NamedTuple, Self, final
 import numpy as np
 from torch import Tensor, nn
 
-from ..directions import Directions, difference, orthogonalize, principal_directions, random_directions
+from ..directions import (
+    Directions,
+    difference,
+    gradient_directions,
+    hessian_directions,
+    orthogonalize,
+    principal_directions,
+    random_directions,
+)
 from ..errors import ChoiceError
+from ..metrics.base import Metric
 from ..models import ModelWrapper, wrap_model
 from ..parameters import Parameters, check_match, combine, fingerprint, inner, norm, subtract
 from ..trajectories import Trajectory
 from .base import COARSE_INTERVALS, MARGIN, NAMES, Bounds, Subspace, check_bounds, sides, symmetric
+
+ORTHONORMAL = {"trajectory", "through", "gradient", "hessian"}
 
 
 class Projection(NamedTuple):
@@ -153,6 +164,58 @@ class Spanned(AffineSubspace):
         return cls.from_directions(wrapper, directions, extent, bounds)
 
     @classmethod
+    def gradient(
+        cls,
+        model: nn.Module | ModelWrapper,
+        loss: Metric,
+        extent: float = 1.0,
+        bounds: Sequence[Bounds] | None = None,
+    ) -> Self:
+        """The subspace through the model along the gradient of a loss; ascent is to the positive side.
+
+        Further axes are the eigenvectors of the largest curvature, less their component along the gradient. The axes
+        are orthonormal: coordinates are distances. ``automatic_extent`` tells how far to look.
+
+        Args:
+            model: The model in the middle.
+            loss: What is differentiated.
+            extent: Half the side, a distance.
+            bounds: Of each axis, instead of ``extent``.
+        """
+        wrapper = wrap_model(model)
+        directions = gradient_directions(wrapper, loss)
+        if cls.counts.start > 1:
+            directions += hessian_directions(wrapper, loss, range(cls.counts.start - 1))
+            units = tuple({n: v / norm(d) for n, v in d.items()} for d in directions.vectors)
+            directions = replace(directions, vectors=units)
+        return cls.from_directions(wrapper, directions, extent, bounds)
+
+    @classmethod
+    def hessian(
+        cls,
+        model: nn.Module | ModelWrapper,
+        loss: Metric,
+        which: Sequence[int] | None = None,
+        extent: float = 1.0,
+        bounds: Sequence[Bounds] | None = None,
+    ) -> Self:
+        """The subspace through the model along eigenvectors of the Hessian of a loss (see ``hessian_directions``).
+
+        Args:
+            model: The model in the middle.
+            loss: What is differentiated.
+            which: Places in the descending order of the eigenvalues, one for each axis; by default 0 (the largest) of a
+                line, 0 and -1 (the smallest) of a plane.
+            extent: Half the side, a distance.
+            bounds: Of each axis, instead of ``extent``.
+        """
+        wrapper = wrap_model(model)
+        first = cls.counts.start
+        chosen = tuple(which) if which is not None else (*range(max(first - 1, 1)), *([-1] if first > 1 else []))
+        cls._count(len(chosen), "which")
+        return cls.from_directions(wrapper, hessian_directions(wrapper, loss, chosen), extent, bounds)
+
+    @classmethod
     def _count(cls, count: int, name: str) -> int:
         if count not in cls.counts:
             first, last = cls.counts.start, cls.counts[-1]
@@ -254,7 +317,7 @@ class Plane(Spanned):
     @property
     def is_orthonormal(self) -> bool:
         """Whether coordinates are distances in parameter space."""
-        return self.facts.get("kind") in ("trajectory", "through")
+        return set(str(self.facts.get("kind")).split(" and ")) <= ORTHONORMAL
 
 
 def _trajectory_bounds(path: np.ndarray, aspect: float, extent: float) -> tuple[Bounds, Bounds]:
