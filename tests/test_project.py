@@ -17,7 +17,9 @@ LandscapeError Line MismatchError ModelWrapper Plane Point Progress Projection R
 TrajectoryRecorder automatic_extent evaluate linear_interpolation load over_seeds planar_interpolation point
 random_line random_plane refine save wrap_model
 """.split()
-METRICS = "Accuracy Estimate EstimatedMetric ExampleMetric Examples Loss Metric MetricPipeline PairMetric".split()
+METRICS = """
+Accuracy Estimate EstimatedMetric ExampleMetric Examples ExpectedReturn Loss Metric MetricPipeline PairMetric
+""".split()
 
 # What the engine may never load: it knows no screen.
 SCREEN = "panel param bokeh holoviews explorer sample_models".split()

@@ -1,7 +1,8 @@
-"""Quantities of a model: losses, accuracy, and anything with ``__call__``."""
+"""Quantities of a model: losses, accuracy, the return of a policy, and anything with ``__call__``."""
 
 from .base import Estimate, EstimatedMetric, ExampleMetric, Metric, MetricPipeline, PairMetric
 from .data import Examples
+from .reinforcement import ExpectedReturn
 from .supervised import Accuracy, Loss
 
 __all__ = [
@@ -10,6 +11,7 @@ __all__ = [
     "EstimatedMetric",
     "ExampleMetric",
     "Examples",
+    "ExpectedReturn",
     "Loss",
     "Metric",
     "MetricPipeline",
