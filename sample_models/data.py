@@ -120,7 +120,8 @@ class Environment:
             import gymnasium
         except ImportError as error:
             raise LandscapeError(
-                f'{self.name} needs gymnasium, which is not installed: pip install "loss-landscape-explorer[app]".'
+                f"{self.name} needs gymnasium, which is not installed: "
+                'pip install "loss-landscape-explorer[reinforcement]".'
             ) from error
         return gymnasium.make(self.name, disable_env_checker=True)
 

@@ -47,7 +47,8 @@ class ExpectedReturn(EstimatedMetric):
         long_name: What an axis says.
 
     Raises:
-        ChoiceError: If gymnasium is not installed, or the environment and the other choices do not fit.
+        LandscapeError: If gymnasium is not installed.
+        ChoiceError: If the environment cannot be made, or the other choices do not fit it.
 
     References:
         Sutton, Barto 2018, Reinforcement Learning, section 3.3 (return); Glasserman, Yao 1992, Some Guidelines and
