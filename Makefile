@@ -10,7 +10,7 @@ BIN = $(VENV)/bin
 help: ## list the targets
 	@sed -n 's/^\([a-z]*\):.*## /  make \1	/p' Makefile
 
-app: $(VENV)/.installed-plot ## set up and open the explorer (Ctrl-C ends it)
+app: $(VENV)/.installed-app ## set up and open the explorer (Ctrl-C ends it)
 	@exec $(BIN)/landscape-explorer
 
 test: $(VENV)/.installed-test $(VENV)/.browser ## set up, find or install a browser, run every test

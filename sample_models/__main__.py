@@ -14,7 +14,7 @@ from typing import Any, NoReturn, final
 from safetensors import SafetensorError
 
 from landscape_engine import LandscapeError, Plane, Trajectory, wrap_model
-from landscape_engine.metrics import Accuracy, Loss, MetricPipeline
+from landscape_engine.metrics import MetricPipeline
 
 from .registry import folder, names, recipe
 
@@ -24,10 +24,12 @@ LABELS = {
     "parameters": "Parameters",
     "checkpoints": "Checkpoints",
     "steps": "Steps",
-    "training_loss": "Training loss of the final checkpoint",
+    "train_loss": "Training loss of the final checkpoint",
+    "train_accuracy": "Training accuracy of the final checkpoint",
+    "train_return": "Training return of the final checkpoint",
     "test_loss": "Test loss of the final checkpoint",
-    "training_accuracy": "Training accuracy of the final checkpoint",
     "test_accuracy": "Test accuracy of the final checkpoint",
+    "test_return": "Test return of the final checkpoint",
     "plane_share": "Share of the movement that the trajectory plane holds",
     "file_bytes": "Size of the trajectory file, bytes",
     "sha256": "SHA-256 of the trajectory file",
@@ -37,21 +39,16 @@ LABELS = {
 def measure(name: str, place: Path) -> dict[str, Any]:
     """The numbers of a card, computed from the checkpoints in ``place``."""
     made, file = recipe(name), place / TRAJECTORY
-    trajectory, (train, test), model = Trajectory.load(file), made.data.load(), made.build()
+    trajectory = Trajectory.load(file)
+    model = wrap_model(made.at(trajectory[-1])).private_copy()
     plane = Plane.trajectory(model, trajectory)
-    metrics = [
-        Loss(made.loss_function, *train, name="training_loss"),
-        Loss(made.loss_function, *test, name="test_loss"),
-        Accuracy(*train, name="training_accuracy"),
-        Accuracy(*test, name="test_accuracy"),
-    ]
-    values = MetricPipeline(metrics)(wrap_model(model).private_copy().at(trajectory[-1]))
+    values = MetricPipeline([*made.metrics("train"), *made.metrics("test")])(model)
     content = file.read_bytes()
     return {
-        "parameters": sum(p.numel() for p in model.parameters()),
+        "parameters": sum(p.numel() for p in model.parameters.values()),
         "checkpoints": len(trajectory),
         "steps": int(trajectory.steps[-1]),
-        **{metric.name: values[metric.name].value for metric in metrics},
+        **{metric: estimate.value for metric, estimate in values.items()},
         "plane_share": float(sum(plane.facts["shares"])),
         "file_bytes": len(content),
         "sha256": hashlib.sha256(content).hexdigest(),
@@ -151,10 +148,8 @@ def _train(name: str, place: Path) -> int:
     place.mkdir(parents=True, exist_ok=True)
     trajectory.save(place / TRAJECTORY)
     numbers = write(name, place)
-    print(
-        f"{place / TRAJECTORY}: {numbers['checkpoints']} checkpoints, test loss {numbers['test_loss']:.4f}, "
-        f"test accuracy {numbers['test_accuracy']:.4f}; card written."
-    )
+    tested = ", ".join(f"{key.replace('_', ' ')} {numbers[key]:.4f}" for key in numbers if key.startswith("test_"))
+    print(f"{place / TRAJECTORY}: {numbers['checkpoints']} checkpoints, {tested}; card written.")
     return 0
 
 

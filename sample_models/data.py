@@ -1,14 +1,19 @@
-"""Data sets of the sample models, from packages that carry them, so that no network is needed."""
+"""Data sets and environments of the sample models, from packages that carry them, so that no network is needed."""
 
 from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import NamedTuple, final
+from functools import cache
+from typing import Any, ClassVar, NamedTuple, final
 
 import torch
 from sklearn.datasets import load_digits
 from torch import Tensor
+
+from landscape_engine import ChoiceError, LandscapeError
+
+SPLITS = ("train", "test")
 
 
 class Split(NamedTuple):
@@ -18,6 +23,7 @@ class Split(NamedTuple):
     targets: Tensor
 
 
+@cache
 def spirals(
     train: int = 600, test: int = 300, arms: int = 3, noise: float = 0.45, seed: int = 0
 ) -> tuple[Split, Split]:
@@ -34,6 +40,7 @@ def spirals(
     return Split(inputs[:train], targets[:train]), Split(inputs[train:], targets[train:])
 
 
+@cache
 def digits(train: int = 1437, seed: int = 0) -> tuple[Split, Split]:
     """scikit-learn's 1,797 handwritten digits, 8 x 8 pixels from 0 to 1, as a training and a test set.
 
@@ -58,9 +65,71 @@ class DataSet:
         license: Under which it may be used.
     """
 
+    unit: ClassVar[str] = "examples"
     load: Callable[[], tuple[Split, Split]]
     source: str
     license: str
+
+    @property
+    def splits(self) -> dict[str, int]:
+        """Number of examples of the training and the test set."""
+        return {name: len(self.split(name).targets) for name in SPLITS}
+
+    def split(self, name: str) -> Split:
+        """The training or the test set."""
+        return self.load()[_index(name)]
+
+
+@final
+@dataclass(frozen=True)
+class Environment:
+    """An environment of Gymnasium and where it comes from.
+
+    Its training and its test set are two disjoint runs of the seeds that episodes start from; a policy is trained on
+    the first.
+
+    Args:
+        name: Its id.
+        source: What it is and who made it.
+        license: Under which it may be used.
+        episodes: How many of a split are played, unless another number is asked for.
+    """
+
+    unit: ClassVar[str] = "episodes"
+    name: str
+    source: str
+    license: str
+    episodes: int = 10
+
+    @property
+    def splits(self) -> dict[str, int]:
+        """Number of episodes of the training and the test set."""
+        return dict.fromkeys(SPLITS, self.episodes)
+
+    def first_seed(self, split: str) -> int:
+        """Seed of the first episode of the training or the test set."""
+        return (0, 1_000_000)[_index(split)]
+
+    def make(self) -> Any:
+        """A new one.
+
+        Raises:
+            LandscapeError: If gymnasium is not installed.
+        """
+        try:
+            import gymnasium
+        except ImportError as error:
+            raise LandscapeError(
+                f"{self.name} needs gymnasium, which is not installed: "
+                'pip install "loss-landscape-explorer[reinforcement]".'
+            ) from error
+        return gymnasium.make(self.name, disable_env_checker=True)
+
+
+def _index(split: str) -> int:
+    if split not in SPLITS:
+        raise ChoiceError("split", split, f"one of {', '.join(SPLITS)}")
+    return SPLITS.index(split)
 
 
 DIGITS = DataSet(
@@ -76,4 +145,11 @@ SPIRALS = DataSet(
     "`sample_models.data.spirals`; after the two-spirals problem of Lang, Witbrock 1988, Learning to Tell Two Spirals "
     "Apart.",
     "MIT, as this project",
+)
+CARTPOLE = Environment(
+    "CartPole-v1",
+    "CartPole-v1 of Gymnasium: a pole on a cart, 1 for each of at most 500 steps that it stays upright; returns are "
+    "means of 10 episodes, from seeds that the policy was trained on and from others. After Barto, Sutton, Anderson "
+    "1983, Neuronlike Adaptive Elements That Can Solve Difficult Learning Control Problems.",
+    "MIT, as Gymnasium",
 )

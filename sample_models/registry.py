@@ -11,32 +11,92 @@ from typing import final
 
 from torch import Tensor, nn
 
-from landscape_engine import ChoiceError, Trajectory
+from landscape_engine import ChoiceError, LandscapeError, ModelWrapper, Trajectory, wrap_model
+from landscape_engine.metrics import Metric
 
 from .data import Split
-from .training import Recipe
+from .training import Recipe, Supervised
 
-RECIPES = {name: f"sample_models.{name}.recipe" for name in ("digits_mlp", "digits_cnn", "spirals_mlp")}
+RECIPES = {
+    name: f"sample_models.{name}.recipe" for name in ("digits_mlp", "digits_cnn", "spirals_mlp", "cartpole_policy")
+}
 
 
 @final
 @dataclass(frozen=True, eq=False)
 class Sample:
-    """A trained model with its data and checkpoints."""
+    """A trained model with its checkpoints and what it is measured by.
+
+    Args:
+        name: Of the sample model.
+        recipe: How it was made.
+        model: With the weights of the final checkpoint: a network in evaluation mode, or an agent, wrapped.
+        trajectory: Its checkpoints.
+    """
 
     name: str
-    title: str
-    description: str
-    model: nn.Module
+    recipe: Recipe
+    model: nn.Module | ModelWrapper
     trajectory: Trajectory
-    train: Split
-    test: Split
-    loss_function: Callable[..., Tensor]
+
+    @property
+    def title(self) -> str:
+        """Name and shape of the network."""
+        return self.recipe.title
+
+    @property
+    def description(self) -> str:
+        """What it is, in a sentence."""
+        return self.recipe.description
 
     @property
     def parameter_count(self) -> int:
         """How many numbers are trained."""
-        return sum(p.numel() for p in self.model.parameters())
+        return sum(p.numel() for p in wrap_model(self.model).parameters.values())
+
+    @property
+    def splits(self) -> dict[str, int]:
+        """How many examples or episodes ``train`` and ``test`` have."""
+        return self.recipe.data.splits
+
+    @property
+    def unit(self) -> str:
+        """What ``splits`` counts: ``"examples"`` or ``"episodes"``."""
+        return self.recipe.data.unit
+
+    def metrics(self, split: str, count: int = 0) -> list[Metric]:
+        """Its metrics on the first ``count`` examples or episodes of a split (0: as many as ``splits`` says).
+
+        Args:
+            split: ``"train"`` or ``"test"``; the names of the metrics begin with it: ``train_loss``,
+                ``train_accuracy``; ``train_return`` of a policy.
+            count: How many examples or episodes.
+
+        Raises:
+            LandscapeError: If there is no such split, or a package that the metric needs is not installed.
+        """
+        return self.recipe.metrics(split, count)
+
+    @property
+    def train(self) -> Split:
+        """The examples that it was trained on."""
+        return self._supervised.data.split("train")
+
+    @property
+    def test(self) -> Split:
+        """The examples that it was not trained on."""
+        return self._supervised.data.split("test")
+
+    @property
+    def loss_function(self) -> Callable[..., Tensor]:
+        """What was minimized."""
+        return self._supervised.loss_function
+
+    @property
+    def _supervised(self) -> Supervised:
+        if not isinstance(self.recipe, Supervised):
+            raise LandscapeError(f"{self.name} has no examples, only {self.unit}. Measure it by metrics(split).")
+        return self.recipe
 
 
 def folder(name: str) -> Path:
@@ -57,21 +117,18 @@ def recipe(name: str) -> Recipe:
 
 
 @cache
-def _loaded(name: str) -> tuple[Trajectory, tuple[Split, Split]]:
-    return Trajectory.load(folder(name) / "trajectory.safetensors"), recipe(name).data.load()
+def _trajectory(name: str) -> Trajectory:
+    return Trajectory.load(folder(name) / "trajectory.safetensors")
 
 
 def load(name: str) -> Sample:
-    """A sample model with the weights of its final checkpoint, in evaluation mode.
+    """A sample model with the weights of its final checkpoint.
 
     Raises:
         ChoiceError: If there is no sample model of that name.
     """
-    made = recipe(name)
-    trajectory, (train, test) = _loaded(name)
-    model = made.build()
-    model.load_state_dict(trajectory[-1])
-    return Sample(name, made.title, made.description, model.eval(), trajectory, train, test, made.loss_function)
+    made, trajectory = recipe(name), _trajectory(name)
+    return Sample(name, made, made.at(trajectory[-1]), trajectory)
 
 
 def names() -> tuple[str, ...]:

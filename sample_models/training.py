@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+import abc
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any, final
 
@@ -11,15 +12,51 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from landscape_engine import Trajectory, TrajectoryRecorder
+from landscape_engine import ModelWrapper, Trajectory, TrajectoryRecorder
+from landscape_engine.metrics import Accuracy, Loss, Metric
 
-from .data import DataSet
+from .data import DataSet, Environment
+
+
+class Recipe(abc.ABC):
+    """How a sample model is built, trained and measured.
+
+    Attributes:
+        title: Name and shape of the network.
+        description: What it is, in a sentence.
+        data: What it is trained and measured on.
+    """
+
+    title: str
+    description: str
+    data: DataSet | Environment
+
+    @abc.abstractmethod
+    def described(self) -> dict[str, Any]:
+        """What the card says of the training."""
+
+    @abc.abstractmethod
+    def train(self) -> Trajectory:
+        """Train from the seed and record checkpoints, from initialization to the end."""
+
+    @abc.abstractmethod
+    def at(self, state: Mapping[str, Tensor]) -> nn.Module | ModelWrapper:
+        """A new model with the weights of a checkpoint."""
+
+    @abc.abstractmethod
+    def metrics(self, split: str, count: int = 0) -> list[Metric]:
+        """What the model is measured by on the first ``count`` of a split (0: as many as ``data.splits`` says)."""
+
+
+def recorded_steps(total: int, checkpoints: int) -> set[int]:
+    """Steps up to the last that grow geometrically, since training moves fastest at its start."""
+    return set(np.round(np.geomspace(2, total, checkpoints - 1)).astype(int).tolist())
 
 
 @final
 @dataclass(frozen=True)
-class Recipe:
-    """How a network is trained: stochastic gradient descent with momentum and weight decay.
+class Supervised(Recipe):
+    """A network trained on examples: stochastic gradient descent with momentum and weight decay.
 
     Args:
         title: Name and shape of the network.
@@ -62,12 +99,11 @@ class Recipe:
     def train(self) -> Trajectory:
         """Train from the seed; checkpoints at steps that grow geometrically, from initialization to the end."""
         torch.manual_seed(self.seed)
-        model, (inputs, targets) = self.build(), self.data.load()[0]
+        model, (inputs, targets) = self.build(), self.data.split("train")
         optimizer = torch.optim.SGD(
             model.parameters(), lr=self.learning_rate, momentum=self.momentum, weight_decay=self.weight_decay
         )
-        total = self.epochs * -(-len(inputs) // self.batch)
-        wanted = set(np.round(np.geomspace(2, total, self.checkpoints - 1)).astype(int).tolist())
+        wanted = recorded_steps(self.epochs * -(-len(inputs) // self.batch), self.checkpoints)
         recorder, step = TrajectoryRecorder(model), 0
         recorder.record(step)
         for _ in range(self.epochs):
@@ -79,3 +115,17 @@ class Recipe:
                 if step in wanted:
                     recorder.record(step)
         return recorder.trajectory()
+
+    def at(self, state: Mapping[str, Tensor]) -> nn.Module:
+        """A new network with the weights of a checkpoint, in evaluation mode."""
+        model = self.build()
+        model.load_state_dict(state)
+        return model.eval()
+
+    def metrics(self, split: str, count: int = 0) -> list[Metric]:
+        """Loss and accuracy on the first ``count`` examples of a split (0: all), named ``train_loss`` and so on."""
+        inputs, targets = (part[: count or None] for part in self.data.split(split))
+        return [
+            Loss(self.loss_function, inputs, targets, name=f"{split}_loss"),
+            Accuracy(inputs, targets, name=f"{split}_accuracy"),
+        ]

@@ -34,10 +34,10 @@ METRICS = {
     "bowl": lambda x, y, size: Bowl(),  # the ancestor's form: a subclass with __call__
 }
 ELSEWHERE = """
-AdaptiveSharpness BetaSmoothness ConvexityRatio CurvaturePositivity GradientNorm
+AdaptiveSharpness BetaSmoothness ConvexityRatio CurvaturePositivity ExpectedReturn GradientNorm
 GradientPredictiveness Hessian HessianIndex HessianTrace KeskarSharpness LargestCurvature LossGradient
 LossPerturbations PrincipalCurvatures RegularizedLoss SAMSharpness SmallestCurvature SpectralDensity
-""".split()  # against dense derivatives, in test_hessian
+""".split()  # in test_reinforcement, which needs no examples, and in test_hessian, against dense derivatives
 EXPECTED = {
     "loss": lambda outputs, y, state: F.cross_entropy(outputs.double(), y).item(),
     "accuracy": lambda outputs, y, state: (outputs.argmax(1) == y).double().mean().item(),

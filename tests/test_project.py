@@ -19,9 +19,9 @@ optimizer_directions over_seeds planar_interpolation point random_line random_pl
 """.split()
 METRICS = """
 Accuracy AdaptiveSharpness BetaSmoothness ConvexityRatio CurvatureMetric CurvaturePositivity DerivedMetric Estimate
-EstimatedMetric ExampleMetric Examples GradientNorm GradientPredictiveness Hessian HessianIndex HessianTrace
-KeskarSharpness LargestCurvature Loss LossGradient LossPerturbations Metric MetricPipeline PairMetric
-PrincipalCurvatures RegularizedLoss SAMSharpness SmallestCurvature SpectralDensity
+EstimatedMetric ExampleMetric Examples ExpectedReturn GradientNorm GradientPredictiveness Hessian HessianIndex
+HessianTrace KeskarSharpness LargestCurvature Loss LossGradient LossPerturbations Metric MetricPipeline
+PairMetric PrincipalCurvatures RegularizedLoss SAMSharpness SmallestCurvature SpectralDensity
 """.split()
 
 # What the engine may never load: it knows no screen.

@@ -10,12 +10,15 @@ import pytest
 import torch
 import torch.nn.functional as F
 
+import landscape_engine as le
 import sample_models
-from landscape_engine import ChoiceError
+from landscape_engine import ChoiceError, LandscapeError
+from landscape_engine.metrics import MetricPipeline
 from sample_models.__main__ import main
 from sample_models.registry import folder
 
 NAMES = sample_models.names()
+SUPERVISED = ("digits_mlp", "digits_cnn", "spirals_mlp")
 
 
 def card_of(place: Path) -> dict:
@@ -30,11 +33,11 @@ def copied(tmp_path):
     return tmp_path
 
 
-@pytest.mark.parametrize("part", ["training", "test"])
-@pytest.mark.parametrize("name", NAMES)
+@pytest.mark.parametrize("part", ["train", "test"])
+@pytest.mark.parametrize("name", SUPERVISED)
 def test_the_final_checkpoint_has_the_loss_and_accuracy_of_the_card(name, part):
     sample, numbers = sample_models.load(name), card_of(folder(name))["numbers"]
-    inputs, targets = sample.train if part == "training" else sample.test
+    inputs, targets = sample.train if part == "train" else sample.test
     with torch.no_grad():
         outputs = sample.model(inputs)
     loss = F.cross_entropy(outputs.double(), targets).item()
@@ -42,6 +45,50 @@ def test_the_final_checkpoint_has_the_loss_and_accuracy_of_the_card(name, part):
     accuracy = (outputs.argmax(1) == targets).double().mean().item()
     assert accuracy == pytest.approx(numbers[f"{part}_accuracy"], rel=1e-4)
     assert sample.parameter_count == numbers["parameters"]
+
+
+@pytest.mark.parametrize("split", ["train", "test"])
+@pytest.mark.parametrize("name", NAMES)
+def test_the_metrics_of_a_sample_are_those_of_its_card(name, split):
+    sample, numbers = sample_models.load(name), card_of(folder(name))["numbers"]
+    metrics = sample.metrics(split)
+    found = MetricPipeline(metrics)(le.wrap_model(sample.model))
+    assert list(found) == [key for key in numbers if key.startswith(f"{split}_")]
+    for key, estimate in found.items():
+        assert estimate.value == pytest.approx(numbers[key], rel=1e-4)
+
+
+def test_metrics_are_measured_on_the_first_few_of_a_split():
+    digits, policy = sample_models.load("digits_mlp"), sample_models.load("cartpole_policy")
+    assert (digits.splits, digits.unit) == ({"train": 1437, "test": 360}, "examples")
+    assert (policy.splits, policy.unit) == ({"train": 10, "test": 10}, "episodes")
+    loss, accuracy = digits.metrics("test", 50)
+    with torch.no_grad():
+        outputs = digits.model(digits.test.inputs[:50])
+    wrapped = le.wrap_model(digits.model)
+    assert loss(wrapped) == pytest.approx(F.cross_entropy(outputs, digits.test.targets[:50]).item(), rel=1e-6)
+    assert accuracy(wrapped) == (outputs.argmax(1) == digits.test.targets[:50]).double().mean()
+    (few,), (many,) = policy.metrics("test", 3), policy.metrics("train")
+    assert (few.episodes, many.episodes) == (3, 10)
+    trained_on = policy.recipe.updates * policy.recipe.episodes
+    assert many.seed + many.episodes <= trained_on < few.seed
+
+
+def test_what_a_sample_does_not_have_is_refused_in_a_sentence():
+    policy = sample_models.load("cartpole_policy")
+    with pytest.raises(LandscapeError, match=r"^cartpole_policy has no examples, only episodes\. Measure it by"):
+        _ = policy.train
+    for name in ("digits_mlp", "cartpole_policy"):
+        with pytest.raises(ChoiceError, match=r"^split must be one of train, test, but it is 'training'\.$"):
+            sample_models.load(name).metrics("training")
+
+
+def test_the_return_of_the_policy_grows_along_its_checkpoints():
+    sample = sample_models.load("cartpole_policy")
+    path, (metric,) = le.Curve.along(sample.model, sample.trajectory), sample.metrics("test")
+    found = le.evaluate(path, metric, [(0.0,), (len(sample.trajectory) - 1.0,)])["test_return"]
+    assert found[0] < 100
+    assert found[1] == metric(sample.model) >= 475
 
 
 @pytest.mark.parametrize("name", NAMES)
@@ -91,14 +138,20 @@ def test_training_again_reaches_the_same_loss_and_accuracy(tmp_path, capsys):
     assert len(capsys.readouterr().out.splitlines()) == 1
     assert main(["verify", "digits_mlp", "--folder", str(tmp_path)]) == 0
     again, card = card_of(tmp_path)["numbers"], card_of(folder("digits_mlp"))["numbers"]
-    for part in ("training", "test"):  # not equal: training amplifies rounding, which differs between processors
+    for part in ("train", "test"):  # not equal: training amplifies rounding, which differs between processors
         assert 1 / 1.5 < again[f"{part}_loss"] / card[f"{part}_loss"] < 1.5
         assert abs(again[f"{part}_accuracy"] - card[f"{part}_accuracy"]) < 0.02
 
 
+def test_training_again_balances_the_pole(tmp_path, capsys):
+    assert main(["train", "cartpole_policy", "--folder", str(tmp_path)]) == 0
+    assert "41 checkpoints, test return " in capsys.readouterr().out
+    assert card_of(tmp_path)["numbers"]["test_return"] >= 475
+
+
 def test_an_unknown_name_is_refused_in_one_sentence(capsys):
     with pytest.raises(
-        ChoiceError, match=r"^sample model must be one of digits_mlp, digits_cnn, spirals_mlp, but it is 'letters'\.$"
+        ChoiceError, match=r"^sample model must be one of digits_mlp, .*, cartpole_policy, but it is 'letters'\.$"
     ):
         sample_models.load("letters")
     assert main(["verify", "letters"]) == 2

@@ -1,4 +1,4 @@
-"""Quantities of a model: losses, accuracy, their derivatives, and anything with ``__call__``."""
+"""Quantities of a model: losses, accuracy, returns, their derivatives, and anything with ``__call__``."""
 
 from .base import Estimate, EstimatedMetric, ExampleMetric, Metric, MetricPipeline, PairMetric
 from .curvature import (
@@ -19,6 +19,7 @@ from .gradients import (
     LossGradient,
     LossPerturbations,
 )
+from .reinforcement import ExpectedReturn
 from .sharpness import AdaptiveSharpness, KeskarSharpness, RegularizedLoss, SAMSharpness
 from .spectrum import CurvaturePositivity, HessianTrace, SpectralDensity
 from .supervised import Accuracy, Loss
@@ -34,6 +35,7 @@ __all__ = [
     "PairMetric",
     # of the outputs
     "Accuracy",
+    "ExpectedReturn",
     "Loss",
     "RegularizedLoss",
     # of first order

@@ -5,7 +5,7 @@ from __future__ import annotations
 from torch import nn
 
 from ..data import DIGITS
-from ..training import Recipe
+from ..training import Supervised
 
 
 def build() -> nn.Module:
@@ -24,7 +24,7 @@ def _block(channels: int, filters: int, stride: int) -> list[nn.Module]:
     return [nn.Conv2d(channels, filters, 3, stride, 1, bias=False), nn.BatchNorm2d(filters), nn.ReLU()]
 
 
-RECIPE = Recipe(
+RECIPE = Supervised(
     title="digits_cnn: 3 convolutions, batch norm",
     description="A network of three convolutions with batch norm that reads handwritten digits of 8 x 8 pixels.",
     build=build,

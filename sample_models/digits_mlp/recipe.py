@@ -5,7 +5,7 @@ from __future__ import annotations
 from torch import nn
 
 from ..data import DIGITS
-from ..training import Recipe
+from ..training import Supervised
 
 
 def build() -> nn.Module:
@@ -13,7 +13,7 @@ def build() -> nn.Module:
     return nn.Sequential(nn.Linear(64, 128), nn.ReLU(), nn.Linear(128, 10))
 
 
-RECIPE = Recipe(
+RECIPE = Supervised(
     title="digits_mlp: 64-128-10",
     description="A network of one hidden layer of 128 ReLU units that reads handwritten digits of 8 x 8 pixels.",
     build=build,

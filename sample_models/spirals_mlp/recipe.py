@@ -5,7 +5,7 @@ from __future__ import annotations
 from torch import nn
 
 from ..data import SPIRALS
-from ..training import Recipe
+from ..training import Supervised
 
 
 def build() -> nn.Module:
@@ -13,7 +13,7 @@ def build() -> nn.Module:
     return nn.Sequential(nn.Linear(2, 24), nn.Tanh(), nn.Linear(24, 24), nn.Tanh(), nn.Linear(24, 3))
 
 
-RECIPE = Recipe(
+RECIPE = Supervised(
     title="spirals_mlp: 2-24-24-3",
     description="A network of two hidden layers of 24 tanh units that tells the arms of three spirals in the plane "
     "apart.",

@@ -1,0 +1,97 @@
+"""What the page can measure: how each quantity is called, drawn and explained."""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+
+class Measure(NamedTuple):
+    """A quantity that can be drawn.
+
+    Attributes:
+        label: In the list of choices.
+        title: On axes and cards.
+        help: A line that says what it tells.
+        units: Of its values, or "".
+        log: Whether it is positive, so that a logarithmic scale is offered.
+        each: The profile is exact at each of so many quarters between two checkpoints: 1 where it is cheap, 4 where
+            only the checkpoints are evaluated.
+        noisy: Whether it is sampled, so that its standard error is drawn.
+        family: Quantities of one family are found together.
+    """
+
+    label: str
+    title: str
+    help: str
+    units: str = ""
+    log: bool = False
+    each: int = 1
+    noisy: bool = False
+    family: str = ""
+
+    @property
+    def noun(self) -> str:
+        """The title inside a sentence."""
+        return self.title[:1].lower() + self.title[1:]
+
+
+CURVATURE = "It needs some dozens of Hessian-vector products at each node: take a low resolution first"
+MEASURES = {
+    "loss": Measure("Cross-entropy loss", "Loss", "Low is better. Nats per example", "nats", log=True),
+    "accuracy": Measure("Accuracy", "Accuracy", "High is better. Share of examples classified correctly"),
+    "return": Measure("Expected return", "Return", "High is better. Mean over episodes of fixed seeds", noisy=True),
+    "regularized_loss": Measure(
+        "Loss with weight decay", "Regularized loss", "What training has minimized", "nats", log=True
+    ),
+    "gradient_norm": Measure(
+        "Gradient norm",
+        "Gradient norm",
+        "How steep the loss is in the whole space. A slice may be flat where this is not 0",
+        log=True,
+    ),
+    "lambda_max": Measure(
+        "Largest curvature, λ max",
+        "Largest curvature",
+        f"Largest eigenvalue of the Hessian, in the whole space. {CURVATURE}",
+        each=4,
+        family="extremes",
+    ),
+    "lambda_min": Measure(
+        "Smallest curvature, λ min",
+        "Smallest curvature",
+        f"Smallest eigenvalue of the Hessian: negative where the loss is not convex. {CURVATURE}",
+        each=4,
+        family="extremes",
+    ),
+    "convexity_ratio": Measure(
+        "Convexity, |λ min / λ max|",
+        "|λ min / λ max|",
+        f"Near 0 the valley is as convex as it looks; large, the slice hides negative curvature. {CURVATURE}",
+        each=4,
+        family="extremes",
+    ),
+    "hessian_trace": Measure(
+        "Trace of the Hessian",
+        "Trace",
+        "Sum of all curvatures, estimated from random probes that are the same at every node",
+        each=4,
+        noisy=True,
+    ),
+    "sam_sharpness": Measure(
+        "Sharpness (SAM)", "Sharpness", "How far the loss rises within a distance of 0.05, to first order", "nats"
+    ),
+    "adaptive_sharpness": Measure(
+        "Adaptive sharpness (ASAM)",
+        "Adaptive sharpness",
+        "How far the loss rises when weights change by a share of their size; rescaled units leave it alone",
+        "nats",
+    ),
+    "keskar_sharpness": Measure(
+        "Sharpness (Keskar)",
+        "Sharpness",
+        "Largest rise of the loss in a small box, in percent of 1 + loss",
+        "%",
+        each=4,
+    ),
+}
+SUPERVISED = [key for key in MEASURES if key != "return"]

@@ -1,0 +1,1 @@
+"""The policy that balances a pole on a cart."""
