@@ -13,7 +13,8 @@ from panel.io.document import hold
 
 from explorer import controls, sources
 from explorer.jobs import Result, Runner
-from explorer.state import METRICS, State
+from explorer.measures import MEASURES
+from explorer.state import State
 from explorer.theme import FATHOM, PAGE_CSS, PAGE_SX, THEME_CONFIG, TOKENS_CSS
 from explorer.views.cards import BANNER_CSS, board, card, head, text
 from explorer.views.colorbar import POINTER
@@ -25,7 +26,8 @@ from explorer.views.inspector import inspector_html
 from explorer.views.key import map_key
 from explorer.views.picture import Picture
 from explorer.views.profile import ProfileView
-from explorer.views.results import TITLES, UNITS, curve_of, picture_of, reading_of, subtitle
+from explorer.views.results import curve_of, picture_of, reading_of, subtitle
+from explorer.views.spectrum import SpectrumView
 from explorer.views.surface import Surface3D
 
 MOVE_MARKER = """
@@ -43,6 +45,7 @@ if (path.length) {
 
 WORDS = {"idle": "Ready", "running": "Refining", "done": "Done", "canceled": "Canceled", "failed": "Stopped"}
 
+COARSE = 33  # resolution at first of what is computed at every node
 
 SWITCH = """
 const rest = board.css_classes.filter((name) => !name.startsWith('on-'));
@@ -58,10 +61,11 @@ class Explorer(pn.viewable.Viewer):
         self.state = State(**choices)
         self.source = sources.load(self.state.model)
         self._choose_checkpoints()
+        self._offer()
         self.runner = Runner(self.state)
         self.picture: Picture | CurvePicture | None = None
         self.header = Header(styles={"flex": "1 1 auto", "min-width": "0"}, margin=0)
-        self.map, self.curve, self.profile = MapView(), CurveView(), ProfileView()
+        self.map, self.curve, self.profile, self.spectrum = MapView(), CurveView(), ProfileView(), SpectrumView()
         self.surface = Surface3D(palette=FATHOM, sizing_mode="stretch_both", min_height=280, margin=0)
         self.banner = text("", BANNER_CSS, visible=False, css_classes=["bk-banner"], sizing_mode="stretch_width")
         self.inspector = text("", INSPECTOR_CSS, sizing_mode="stretch_width")
@@ -84,6 +88,15 @@ class Explorer(pn.viewable.Viewer):
     def _change_model(self) -> None:
         self.source = sources.load(self.state.model)
         self._choose_checkpoints()
+        self._offer()
+
+    def _offer(self) -> None:
+        """What can be measured of the model, on how many examples."""
+        offered, counts = self.source.offered, self.source.counts
+        metric = self.state.metric if self.state.metric in offered else offered[0]
+        samples = self.state.samples if self.state.samples in counts else 0
+        resolution = min(self.state.resolution, COARSE) if MEASURES[metric].noisy else self.state.resolution
+        self.state.param.update(offered=offered, counts=counts, metric=metric, samples=samples, resolution=resolution)
 
     def _start(self) -> None:
         document = pn.state.curdoc
@@ -99,6 +112,7 @@ class Explorer(pn.viewable.Viewer):
         watch(lambda event: self._change_model(), "model")
         watch(lambda event: self._show(event.new), "result")
         watch(lambda event: self._inspect(), "t")
+        watch(lambda event: self.spectrum.show(event.new), "spectrum")
         watch(lambda *events: self._status(), ["phase", "message"])
         watch(lambda event: self._paint(), "dark")
         watch(lambda event: self._nodes(), "show_nodes")
@@ -112,6 +126,8 @@ class Explorer(pn.viewable.Viewer):
         nodes, also_nodes = (controls.toggle(self.state.param.show_nodes, "Nodes") for _ in range(2))
         reset = controls.action("Reset view", lambda event: self._reset_view())
         switches = [controls.choice(self.state.param.on_phone, margin=0) for _ in range(2)]
+        compute = controls.study(self.state, self.runner)
+        differentiable = self.state.param.offered.rx().rx.pipe(lambda offered: "loss" in offered)
         cards = board(
             self.banner,
             card("map", head("Map", nodes, on_phone=switches[0]), self.map.view, self.map_key),
@@ -124,6 +140,7 @@ class Explorer(pn.viewable.Viewer):
             ),
             card("profile", head("Along the training path"), self.profile.view),
             card("inspector", self.inspector),
+            card("spectrum", head("Curvature at the marker", compute), self.spectrum.view, visible=differentiable),
         )
         for switch in switches:
             switch.jscallback(args={"board": cards}, value=SWITCH)
@@ -148,7 +165,7 @@ class Explorer(pn.viewable.Viewer):
     def _show_plane(self, result: Result) -> Picture:
         picture = picture_of(result)
         self.map.show(picture)
-        self.surface.show(picture, f"{METRICS[result.request.metric]} over the plane, in three dimensions")
+        self.surface.show(picture, f"{MEASURES[result.request.metric].title} over the plane, in three dimensions")
         self.map_key.object = map_key(picture, result.held)
         scale = "log " if picture.scale == "log" else ""
         self.surface_key.object = (
@@ -185,10 +202,11 @@ class Explorer(pn.viewable.Viewer):
             on_map,
             result.residual,
             steps,
-            ", ".join(filter(None, [TITLES[metric], UNITS[metric]])),
+            ", ".join(filter(None, [MEASURES[metric].title, MEASURES[metric].units])),
             result.request.scale,
             result.request.split,
             "line" if result.request.is_line else "plane",
+            {s: result.profile[f"{s}_{metric}_stderr"] for s in ("train", "test")} if MEASURES[metric].noisy else {},
         )
 
     def _inspect(self) -> None:
@@ -217,7 +235,7 @@ class Explorer(pn.viewable.Viewer):
         self.banner.visible = bool(state.message)
 
     def _paint(self) -> None:
-        for view in (self.map, self.curve, self.profile):
+        for view in (self.map, self.curve, self.profile, self.spectrum):
             view.paint(self.state.dark)
         self.surface.dark = self.header.dark = self.state.dark
 

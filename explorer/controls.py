@@ -9,15 +9,15 @@ import panel_material_ui as pmui
 
 from explorer import sources
 from explorer.jobs import Result, Runner
+from explorer.measures import MEASURES
 from explorer.numbers import percent
 from explorer.state import (
-    METRICS,
+    DERIVED,
     MODELS,
     NORMALIZATIONS,
     NUMBERS,
     RANDOM,
     RESOLUTIONS,
-    SAMPLES,
     SPLITS,
     SUBSPACES,
     State,
@@ -25,14 +25,15 @@ from explorer.state import (
 from landscape_engine import LandscapeError
 
 HELP = {
-    "loss": "Low is better. Nats per example.",
-    "accuracy": "High is better. Share of examples classified correctly.",
     "trajectory": "The plane that holds most of the training path",
     "random": "Two random directions. The training path collapses to a dot",
     "through": "The plane that three networks of the training span",
     "saved": "A plane from a file, through the trained network",
     "random_line": "One random direction. The training path collapses to a dot",
     "between": "The straight line from one network of the training to another, and beyond",
+    "hessian": "Eigenvectors of the Hessian: across the valley, and where it curves down or least",
+    "gradient": "The direction of steepest ascent, through one network of the training",
+    "hessian_line": "The eigenvector of the largest curvature: straight across the valley",
 }
 SCALED = "Scales random directions to the weights, so that networks can be compared."
 UNSCALED = "For random directions only: here the axes are distances in parameter space."
@@ -58,7 +59,7 @@ def _held(result: Result | None, subspace: str) -> str:
     """What the subspace is, and how much of the training path's movement it holds."""
     if result is None or result.request.subspace != subspace:
         return f"{HELP[subspace]}."
-    if subspace in ("through", "between", "saved"):
+    if subspace in ("through", "between", "saved", *DERIVED):
         return f"{HELP[subspace]}; it holds {percent(result.held)} of the training's movement."
     place = "line" if result.request.is_line else "plane"
     return f"{HELP[subspace]}: {percent(result.held)} of its movement lies in this {place}."
@@ -96,19 +97,32 @@ def _select(parameter: Any, label: str, names: dict[Any, str], **options: Any) -
     return pmui.Select.from_param(parameter, label=label, options=swapped, **style, **options)
 
 
+def _count(count: int) -> str:
+    return f"{count:,}" if count else "All"
+
+
+def _some(parameter: Any, label: str, offered: Any, name: Any, **options: Any) -> pmui.Select:
+    """A choice among what is offered at the moment."""
+    style = {"size": "small", "sizing_mode": "stretch_width", "description": ""}
+    chosen = offered.rx().rx.pipe(lambda keys: {name(key): key for key in keys})
+    return pmui.Select.from_param(parameter, label=label, options=chosen, **style, **options)
+
+
 def _pickers(state: State) -> pmui.Row:
     """Which checkpoints a plane or a line goes through; in sight where they count."""
-    subspace = state.param.subspace.rx()
+    subspace, between = state.param.subspace.rx(), ("through", "between")
     options = state.param.steps.rx().rx.pipe(lambda steps: {f"{step:,}": k for k, step in enumerate(steps)})
     style = {"size": "small", "description": "", "sizing_mode": "stretch_width", "margin": (6, 3), "options": options}
     parts = [
-        pmui.Select.from_param(state.param.first, label="From step", **style),
+        pmui.Select.from_param(state.param.first, label="From step", visible=subspace.rx.in_(between), **style),
         pmui.Select.from_param(state.param.second, label="Through step", visible=subspace == "through", **style),
-        pmui.Select.from_param(state.param.third, label="To step", **style),
+        pmui.Select.from_param(
+            state.param.third, label=subspace.rx.in_(DERIVED).rx.where("At step", "To step"), **style
+        ),
     ]
     return pmui.Row(
         *parts,
-        visible=subspace.rx.pipe(lambda chosen: chosen in ("through", "between")),
+        visible=subspace.rx.in_((*between, *DERIVED)),
         margin=(0, 7),
         sizing_mode="stretch_width",
     )
@@ -143,11 +157,19 @@ def _save_plane(state: State) -> pmui.FileDownload:
     )
 
 
+def study(state: State, runner: Runner) -> pmui.Button:
+    """Computes the curvature at the marker."""
+    label = state.param.studying.rx.where("Computing …", "Compute")
+    busy = state.param.studying.rx()
+    style = {"size": "small", "variant": "outlined", "margin": 0, "height": 28}
+    return pmui.Button(label=label, disabled=busy, on_click=lambda event: runner.study(), **style)
+
+
 def drawer(state: State, runner: Runner) -> pmui.Column:
     """The widgets of the drawer, from top to bottom."""
     wide = {"sizing_mode": "stretch_width"}
     random = state.param.subspace.rx().rx.pipe(lambda chosen: chosen in RANDOM)
-    loss = state.param.metric.rx() == "loss"
+    log = state.param.metric.rx().rx.pipe(lambda key: MEASURES[key].log)
     numbers = [_number(state, name, label + "," * bool(unit) + unit) for name, (label, unit, _) in NUMBERS.items()]
     scales = {"Log": "log", "Linear": "linear"}
     parts = [
@@ -156,16 +178,16 @@ def drawer(state: State, runner: Runner) -> pmui.Column:
         _help(state.param.model.rx().rx.pipe(lambda name: sources.load(name).summary)),
         pmui.Row(
             _select(state.param.split, "Data", SPLITS, margin=(6, 4, 6, 10)),
-            _select(state.param.samples, "Examples", SAMPLES, margin=(6, 10, 6, 4)),
+            _some(state.param.samples, "How many", state.param.counts, _count, margin=(6, 10, 6, 4)),
             margin=0,
             **wide,
         ),
-        _help("What the loss is averaged over; fewer examples are faster and less sure."),
+        _help("What is averaged over; fewer are faster and less sure."),
         _heading("What to measure"),
-        _select(state.param.metric, "Metric", METRICS),
-        _help(state.param.metric.rx().rx.pipe(HELP.get)),
-        choice(state.param.scale, options=scales, visible=loss, **wide),
-        _help(loss.rx.where("Color scale: log shows the floor of the valley.", "Accuracy is drawn on a linear scale.")),
+        _some(state.param.metric, "Metric", state.param.offered, lambda key: MEASURES[key].label),
+        _help(state.param.metric.rx().rx.pipe(lambda key: f"{MEASURES[key].help}.")),
+        choice(state.param.scale, options=scales, visible=log, **wide),
+        _help(log.rx.where("Color scale: log shows the floor of the valley.", "It is drawn on a linear scale.")),
         _heading("Where to look"),
         _select(state.param.subspace, "Subspace", SUBSPACES),
         _pickers(state),

@@ -17,6 +17,7 @@ import xarray as xr
 
 import landscape_engine as le
 from explorer import sources
+from explorer.spectrum import spectrum
 from explorer.state import Request, State
 
 log = logging.getLogger("explorer")
@@ -101,11 +102,8 @@ class _Job:
             self.runner.post(self, "done", "", None)
         except _Canceled:
             pass
-        except le.LandscapeError as error:
-            self.runner.post(self, "failed", _sentence(str(error)), None)
         except Exception as error:
-            log.exception("The run failed")
-            self.runner.post(self, "failed", _sentence(f"the run failed: {type(error).__name__}: {error}"), None)
+            self.runner.post(self, "failed", _sentence(error), None)
         finally:
             self.looked.set()
 
@@ -114,22 +112,27 @@ class _Job:
         subspace = source.subspace(request)
         self._check(self.progress)
         projections = [subspace.project(source.sample.trajectory.at(t)) for t in source.positions]
+        metrics = sources.metrics(request.model, request.split, request.samples, request.metric)
+        drive = f"{request.split}_{request.metric}"
+        known = self.start is not None and {m.name for m in metrics} <= set(self.start.data_vars)
         profile = None
         for landscape in le.refine(
-            sources.metrics(request.model, request.split, request.samples),
+            metrics,
             subspace,
             resolution=request.resolution,
             tolerance=request.tolerance / 100,
             scale=request.scale,
-            drive=f"{request.split}_{request.metric}",
-            start=self.start,
+            drive=drive if any(m.name == drive and m.smooth for m in metrics) else None,
+            start=self.start if known else None,
             interval=PICTURE,
             progress=self._check,
         ):
             result = Result(request, subspace, landscape, projections, profile, self.progress)
             yield result
             if profile is None:
-                profile = sources.profile(request.model, request.samples, lambda: self._check(self.progress))
+                profile = sources.profile(
+                    request.model, request.samples, request.metric, lambda: self._check(self.progress)
+                )
                 yield replace(result, profile=profile)
 
     def _check(self, progress: le.Progress) -> None:
@@ -139,8 +142,12 @@ class _Job:
         self.runner.heartbeat(self)
 
 
-def _sentence(text: str) -> str:
-    return text[:1].upper() + text[1:]
+def _sentence(error: Exception) -> str:
+    """What went wrong, for the page; what was not foreseen goes to the log as well."""
+    if isinstance(error, le.LandscapeError):
+        return f"{str(error)[:1].upper()}{str(error)[1:]}"
+    log.error("The run failed", exc_info=error)
+    return f"The run failed: {type(error).__name__}: {error}"
 
 
 @final
@@ -163,6 +170,7 @@ class Runner:
         self._loop: asyncio.AbstractEventLoop | None = None
         self._document: Any = None
         self._beat = 0.0
+        self._study = threading.Event()
         self._requested: Request | None = None
         names = [name for name in Request._fields if name != "checkpoints"] + ["first", "second", "third"]
         state.param.watch(lambda *events: self._answer(), names)
@@ -204,8 +212,45 @@ class Runner:
             self._call_off()
             self.state.phase = "canceled"
 
+    def study(self) -> None:
+        """Compute the curvature at the marker, in a thread of its own; a newer question replaces an older one."""
+        self._study.set()
+        stop = self._study = threading.Event()
+        request, t = self.state.request, self.state.t
+        self.state.studying = True
+
+        def check() -> None:
+            if stop.is_set():
+                raise _Canceled
+
+        def work() -> None:
+            torch.set_num_threads(1)
+            found: dict[str, Any] = {"studying": False}
+            try:
+                found["spectrum"] = spectrum(request.model, request.split, request.samples, t, check)
+            except _Canceled:
+                return
+            except Exception as error:
+                found["message"] = _sentence(error)
+            self._deliver(lambda: None if stop.is_set() else self.state.param.update(**found))
+
+        threading.Thread(target=work, name="landscape", daemon=True).start()
+
+    def _deliver(self, update: Callable[[], None]) -> None:
+        """Do something on the event loop, if there still is a document."""
+
+        def tick() -> None:
+            if self._document is not None and self._document.session_context is not None:
+                self._document.add_next_tick_callback(update)
+
+        if self._loop is None:
+            update()
+        else:
+            self._loop.call_soon_threadsafe(tick)
+
     def close(self) -> None:
         """Call off everything, for good: the session has ended."""
+        self._study.set()
         self._call_off()
         self._document = self._loop = None
 

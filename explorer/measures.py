@@ -11,6 +11,7 @@ class Measure(NamedTuple):
     Attributes:
         label: In the list of choices.
         title: On axes and cards.
+        short: Beside the color bar, where there is little room; the title by default.
         help: A line that says what it tells.
         units: Of its values, or "".
         log: Whether it is positive, so that a logarithmic scale is offered.
@@ -18,16 +19,30 @@ class Measure(NamedTuple):
             only the checkpoints are evaluated.
         noisy: Whether it is sampled, so that its standard error is drawn.
         family: Quantities of one family are found together.
+        high_is_better: Whether the best node is the highest.
+        own: Whether models have it of their own; else it derives from their loss.
     """
 
     label: str
     title: str
     help: str
     units: str = ""
+    short: str = ""
     log: bool = False
     each: int = 1
     noisy: bool = False
     family: str = ""
+    high_is_better: bool = False
+    own: bool = False
+
+    @property
+    def brief(self) -> str:
+        """The title where there is little room."""
+        return self.short or self.title
+
+    def of(self, data: str) -> str:
+        """What is measured, on which data: "training loss", "gradient norm, training loss"."""
+        return f"{data} {self.noun}" if self.own else f"{self.noun}, {data} loss"
 
     @property
     def noun(self) -> str:
@@ -37,22 +52,33 @@ class Measure(NamedTuple):
 
 CURVATURE = "It needs some dozens of Hessian-vector products at each node: take a low resolution first"
 MEASURES = {
-    "loss": Measure("Cross-entropy loss", "Loss", "Low is better. Nats per example", "nats", log=True),
-    "accuracy": Measure("Accuracy", "Accuracy", "High is better. Share of examples classified correctly"),
-    "return": Measure("Expected return", "Return", "High is better. Mean over episodes of fixed seeds", noisy=True),
+    "loss": Measure("Cross-entropy loss", "Loss", "Low is better. Nats per example", "nats", log=True, own=True),
+    "accuracy": Measure(
+        "Accuracy", "Accuracy", "High is better. Share of examples classified correctly", high_is_better=True, own=True
+    ),
+    "return": Measure(
+        "Expected return",
+        "Return",
+        "High is better. Mean over episodes of fixed seeds",
+        noisy=True,
+        high_is_better=True,
+        own=True,
+    ),
     "regularized_loss": Measure(
-        "Loss with weight decay", "Regularized loss", "What training has minimized", "nats", log=True
+        "Loss with weight decay", "Regularized loss", "What training has minimized", "nats", "Loss", log=True
     ),
     "gradient_norm": Measure(
         "Gradient norm",
         "Gradient norm",
         "How steep the loss is in the whole space. A slice may be flat where this is not 0",
+        short="Slope",
         log=True,
     ),
     "lambda_max": Measure(
         "Largest curvature, λ max",
         "Largest curvature",
         f"Largest eigenvalue of the Hessian, in the whole space. {CURVATURE}",
+        short="λ max",
         each=4,
         family="extremes",
     ),
@@ -60,6 +86,7 @@ MEASURES = {
         "Smallest curvature, λ min",
         "Smallest curvature",
         f"Smallest eigenvalue of the Hessian: negative where the loss is not convex. {CURVATURE}",
+        short="λ min",
         each=4,
         family="extremes",
     ),
@@ -67,6 +94,8 @@ MEASURES = {
         "Convexity, |λ min / λ max|",
         "|λ min / λ max|",
         f"Near 0 the valley is as convex as it looks; large, the slice hides negative curvature. {CURVATURE}",
+        short="Ratio",
+        log=True,
         each=4,
         family="extremes",
     ),
@@ -85,6 +114,7 @@ MEASURES = {
         "Adaptive sharpness",
         "How far the loss rises when weights change by a share of their size; rescaled units leave it alone",
         "nats",
+        "Sharpness",
     ),
     "keskar_sharpness": Measure(
         "Sharpness (Keskar)",

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import io
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
-from functools import cache
+from dataclasses import dataclass, replace
+from functools import cache, lru_cache
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any, final
@@ -14,10 +14,23 @@ import numpy as np
 
 import landscape_engine as le
 import sample_models
-from explorer.state import Request
-from landscape_engine.metrics import Accuracy, Loss, MetricPipeline
+from explorer.measures import MEASURES, SUPERVISED
+from explorer.state import DERIVED, SAMPLES, Request
+from landscape_engine import metrics as engine
+from landscape_engine.metrics import Metric, MetricPipeline
 
 PER_INTERVAL = 4  # exact values on the profile between two checkpoints
+PRECISE_ENOUGH = {"tolerance": 1e-3}  # of eigenvalues in a picture, as a share of the largest
+DERIVED_METRICS: dict[str, tuple[Callable[..., Metric], dict[str, Any]]] = {
+    "gradient_norm": (engine.GradientNorm, {}),
+    "lambda_max": (engine.LargestCurvature, PRECISE_ENOUGH),
+    "lambda_min": (engine.SmallestCurvature, PRECISE_ENOUGH),
+    "convexity_ratio": (engine.ConvexityRatio, PRECISE_ENOUGH),
+    "hessian_trace": (engine.HessianTrace, {}),
+    "sam_sharpness": (engine.SAMSharpness, {}),
+    "adaptive_sharpness": (engine.AdaptiveSharpness, {}),
+    "keskar_sharpness": (engine.KeskarSharpness, {}),
+}
 
 
 @final
@@ -45,6 +58,9 @@ class Source:
             return le.Line.between(at[0], at[1], bounds=(0.5 - extent, 0.5 + extent))
         if request.subspace == "saved":
             return self._saved_plane(request)
+        if request.subspace in DERIVED:
+            usual = derived(self.name, request.subspace, request.split, request.samples, request.checkpoints[0])
+            return replace(usual, bounds=tuple((lo * extent, hi * extent) for lo, hi in usual.bounds))
         kind = le.Line if request.subspace == "random_line" else le.Plane
         return kind.random(model, request.normalization, seed=request.seed, extent=extent)
 
@@ -68,13 +84,36 @@ class Source:
     @property
     def summary(self) -> str:
         """The model, its checkpoints and its data in one line."""
-        examples = f"{len(self.sample.train[0]):,} training and {len(self.sample.test[0]):,} test examples"
-        return f"{self.sample.parameter_count:,} parameters, {len(self.steps)} checkpoints, {examples}."
+        train, test = (f"{count:,}" for count in self.sample.splits.values())
+        data = f"{train} training and {test} test {self.sample.unit}"
+        return f"{self.sample.parameter_count:,} parameters, {len(self.steps)} checkpoints, {data}."
+
+    @property
+    def offered(self) -> list[str]:
+        """What can be measured of it: a policy has its return; losses have derivatives."""
+        own = [metric.name.removeprefix("train_") for metric in self.sample.metrics("train")]
+        return SUPERVISED if "loss" in own else own
+
+    @property
+    def counts(self) -> list[int]:
+        """How many examples can be chosen; 0 is all."""
+        return [0, *(count for count in SAMPLES if count < min(self.sample.splits.values()))]
 
     @property
     def positions(self) -> np.ndarray:
         """The checkpoint coordinates of the profile."""
         return np.arange(PER_INTERVAL * (len(self.steps) - 1) + 1) / PER_INTERVAL
+
+
+@lru_cache(maxsize=32)
+def derived(name: str, subspace: str, split: str, samples: int, checkpoint: int) -> le.Line | le.Plane:
+    """A line or plane spanned by derivatives of the loss at a checkpoint, as far as the loss grows tenfold."""
+    here, loss = load(name).at(checkpoint), metrics(name, split, samples)[0]
+    if subspace == "gradient":
+        found: le.Line | le.Plane = le.Line.gradient(here, loss)
+    else:
+        found = (le.Plane if subspace == "hessian" else le.Line).hessian(here, loss)
+    return found.scaled(le.automatic_extent(found, loss))
 
 
 def open_plane(content: bytes) -> le.Directions:
@@ -104,36 +143,72 @@ def load(name: str) -> Source:
 
 
 @cache
-def metrics(name: str, split: str, samples: int) -> list[Any]:
-    """Loss and accuracy on the first examples of a split; 0 means all. Names are as on the page: ``train_loss``."""
-    sample = load(name).sample
-    inputs, targets = (part[: samples or None] for part in (sample.train if split == "train" else sample.test))
-    return [
-        Loss(sample.loss_function, inputs, targets, name=f"{split}_loss"),
-        Accuracy(inputs, targets, name=f"{split}_accuracy"),
-    ]
+def metrics(name: str, split: str, samples: int, measure: str = "") -> list[Metric]:
+    """What is evaluated to draw a measure, on the first examples of a split.
+
+    The model's own metrics, then those of the measure's family. Names are as on the page: ``train_loss``.
+
+    Args:
+        name: Of the model.
+        split: ``"train"`` or ``"test"``.
+        samples: How many examples; 0 means all.
+        measure: One of ``MEASURES``; those that the model has of its own by default.
+    """
+    if not measure:
+        return load(name).sample.metrics(split, samples)
+    own = metrics(name, split, samples)
+    known = {metric.name.removeprefix(f"{split}_") for metric in own}
+    family = [key for key, m in MEASURES.items() if key == measure or (m.family and m.family == family_of(measure))]
+    return [*own, *(_derived(key, own[0], f"{split}_{key}", name) for key in family if key not in known)]
 
 
-_profiles: dict[tuple[str, int], dict[str, np.ndarray]] = {}
+def family_of(measure: str) -> str:
+    """The family of a measure, or itself."""
+    return MEASURES[measure].family or measure if measure else ""
 
 
-def profile(name: str, samples: int, check: Callable[[], None] = lambda: None) -> dict[str, np.ndarray]:
+def _derived(measure: str, loss: Metric, name: str, model: str) -> Metric:
+    if measure == "regularized_loss":
+        return engine.RegularizedLoss(loss, load(model).sample.weight_decay, name=name)
+    kind, options = DERIVED_METRICS[measure]
+    made: Metric = kind(loss, name=name, **options)
+    return made
+
+
+_profiles: dict[tuple[str, int, str], dict[str, np.ndarray]] = {}
+
+
+def profile(
+    name: str, samples: int, measure: str = "", check: Callable[[], None] = lambda: None
+) -> dict[str, np.ndarray]:
     """Exact values along the checkpoint path, by metric name; computed once, whatever the plane.
 
     Args:
         name: Of the model.
         samples: How many examples of each split; 0 means all.
+        measure: What is drawn; the model's own metrics come with it. One that is exact at checkpoints only is
+            interpolated linearly between them.
         check: Called before each point; what it raises ends the computation.
     """
-    if (name, samples) not in _profiles:
-        source = load(name)
+    own = {m.name.removeprefix("train_") for m in metrics(name, "train", samples)}
+    found = dict(_evaluated(name, samples, "", check))
+    return found if measure in own or not measure else found | _evaluated(name, samples, measure, check)
+
+
+def _evaluated(name: str, samples: int, measure: str, check: Callable[[], None]) -> dict[str, np.ndarray]:
+    key = (name, samples, family_of(measure))
+    if key not in _profiles:
+        source, each = load(name), MEASURES[measure].each if measure else 1
+        own = metrics(name, "train", samples), metrics(name, "test", samples)
+        both = own if not measure else [metrics(name, s, samples, measure)[len(own[0]) :] for s in ("train", "test")]
         curve = le.Curve.along(source.sample.model, source.sample.trajectory)
-        both = MetricPipeline([*metrics(name, "train", samples), *metrics(name, "test", samples)])
 
         def points() -> Iterator[tuple[float]]:
-            for t in source.positions:
+            for t in source.positions[::each]:
                 check()
                 yield (float(t),)
 
-        _profiles[name, samples] = le.evaluate(curve, both, points())
-    return _profiles[name, samples]
+        found = le.evaluate(curve, MetricPipeline([*both[0], *both[1]]), points())
+        exact = source.positions[::each]
+        _profiles[key] = {n: np.interp(source.positions, exact, v) for n, v in found.items()}
+    return _profiles[key]

@@ -6,20 +6,25 @@ from typing import Any, NamedTuple
 
 import param
 
-MODELS = ["digits_mlp", "digits_cnn", "spirals_mlp"]
+from explorer.measures import MEASURES, SUPERVISED
+
+MODELS = ["digits_mlp", "digits_cnn", "spirals_mlp", "cartpole_policy"]
 SPLITS = {"train": "Training set", "test": "Test set"}
-SAMPLES = {0: "All", 1000: "1,000", 300: "300", 100: "100"}
+SAMPLES = [1000, 300, 100, 50, 20, 5]  # how many examples or episodes; what a model has more of is offered
 SUBSPACES = {
     "trajectory": "Trajectory plane (PCA)",
     "random": "Random plane",
     "through": "Plane through three checkpoints",
     "saved": "Saved plane",
+    "hessian": "Plane of largest and smallest curvature",
     "random_line": "Random line",
     "between": "Line between two checkpoints",
+    "gradient": "Line along the gradient",
+    "hessian_line": "Line of largest curvature",
 }
-LINES = ("random_line", "between")
+LINES = ("random_line", "between", "gradient", "hessian_line")
+DERIVED = ("gradient", "hessian", "hessian_line")  # spanned by derivatives of the loss at a checkpoint
 RANDOM = ("random", "random_line")
-METRICS = {"loss": "Cross-entropy loss", "accuracy": "Accuracy"}
 NORMALIZATIONS = {"filter": "Filter", "layer": "Layer", "model": "Model", "none": "None"}
 RESOLUTIONS = [33, 65, 129, 257]
 
@@ -57,8 +62,10 @@ class State(param.Parameterized):
 
     model = param.Selector(default="digits_mlp", objects=MODELS, doc="The trained network.")
     split = param.Selector(default="train", objects=list(SPLITS), doc="What the map is averaged over.")
-    samples = param.Selector(default=0, objects=list(SAMPLES), doc="How many of its examples; 0 is all.")
-    metric = param.Selector(default="loss", objects=list(METRICS), doc="What is drawn.")
+    samples = param.Selector(default=0, objects=[0, *SAMPLES], doc="How many of its examples; 0 is all.")
+    metric = param.Selector(default="loss", objects=list(MEASURES), doc="What is drawn.")
+    offered = param.List(default=SUPERVISED, doc="What can be measured of the model.")
+    counts = param.List(default=[0], doc="How many examples can be chosen; 0 is all.")
     subspace = param.Selector(default="trajectory", objects=list(SUBSPACES), doc="Which plane is drawn.")
     steps = param.List(default=[0], doc="Training step of each checkpoint of the model.")
     first = param.Integer(default=0, bounds=(0, None), doc="A checkpoint, by its number.")
@@ -97,12 +104,15 @@ class State(param.Parameterized):
     phase = param.Selector(default="idle", objects=["idle", "running", "done", "canceled", "failed"])
     message = param.String(default="", doc="One sentence about what went wrong; empty when nothing did.")
     result = param.Parameter(default=None, doc="The newest jobs.Result, or None.")
+    studying = param.Boolean(default=False, doc="Whether the curvature at the marker is being computed.")
+    spectrum = param.Parameter(default=None, doc="The newest spectrum.Spectrum, or None.")
 
     @property
     def request(self) -> Request:
-        """The choices as one value. Accuracy is always linear; only random planes are normalized or seeded."""
+        """The choices as one value. Only what is positive has a log scale; only random directions have a seed."""
         random = self.subspace in RANDOM
         chosen = {"through": (self.first, self.second, self.third), "between": (self.first, self.third)}
+        chosen |= dict.fromkeys(DERIVED, (self.third,))
         return Request(
             self.model,
             self.split,
@@ -111,7 +121,7 @@ class State(param.Parameterized):
             self.subspace,
             self.normalization if random else "none",
             self.resolution,
-            self.scale if self.metric == "loss" else "linear",
+            self.scale if MEASURES[self.metric].log else "linear",
             float(self.extent),
             self.seed if random else 0,
             float(self.tolerance),

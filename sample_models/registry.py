@@ -93,6 +93,11 @@ class Sample:
         return self._supervised.loss_function
 
     @property
+    def weight_decay(self) -> float:
+        """Of all parameters, in training."""
+        return self._supervised.weight_decay
+
+    @property
     def _supervised(self) -> Supervised:
         if not isinstance(self.recipe, Supervised):
             raise LandscapeError(f"{self.name} has no examples, only {self.unit}. Measure it by metrics(split).")

@@ -135,6 +135,6 @@ def test_a_changed_choice_ends_the_profile_of_the_model_before():
             raise Enough
 
     with pytest.raises(Enough):
-        sources.profile("digits_cnn", 100, check)
+        sources.profile("digits_cnn", 100, check=check)
     assert len(seen) == 3
     assert len(sources.profile("digits_cnn", 100)["train_loss"]) == len(sources.load("digits_cnn").positions)

@@ -85,14 +85,15 @@ def test_values_that_have_no_log_are_drawn_at_a_tenth_of_the_smallest() -> None:
     assert picture.low == pytest.approx(np.log(0.1))
     assert picture.high == pytest.approx(np.log(9))
     assert np.isnan(picture.z[3, 4])
-    assert picture.lowest() == (0.0, 0.0, 0.0)
+    assert picture.best() == (0.0, 0.0, 0.0)
 
 
-def test_lowest_is_told_by_x_then_y() -> None:
+def test_the_best_is_told_by_x_then_y() -> None:
     values = tilted().values.copy()
     values[2, 1] = -5
     values[0, 0] = np.nan
-    assert tilted(values=values).lowest() == (1.0, 2.0, -5.0)
+    assert tilted(values=values).best() == (1.0, 2.0, -5.0)
+    assert tilted(values=-values, high_is_better=True).best() == (1.0, 2.0, 5.0)
 
 
 @pytest.mark.parametrize("scale", ["log", "linear"])

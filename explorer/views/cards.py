@@ -13,7 +13,7 @@ BOARD_CSS = """
 .bk-map, .bk-surface { grid-column: span 6; }
 .bk-profile { grid-column: span 8; } .bk-inspector { grid-column: span 4; }
 :host(.line) .bk-map, :host(.line) .bk-surface, :host(.plane) .bk-curve { display: none !important; }
-.bk-banner, .bk-curve { grid-column: 1 / -1; }
+.bk-banner, .bk-curve, .bk-spectrum { grid-column: 1 / -1; }
 @media (max-width: 1100px) { .bk-profile, .bk-inspector { grid-column: 1 / -1; } }
 @media (max-width: 900px) { :host { gap: 12px; padding: 12px; } }
 @media (max-width: 600px) { :host { gap: 8px; padding: 8px; } .bk-map, .bk-surface { grid-column: 1 / -1; }
@@ -55,11 +55,11 @@ def head(title: str, *tools: Any, on_phone: Any = None) -> pn.Row:
     return pn.Row(*left, gap, *tools, sizing_mode="stretch_width", height=36, margin=0)
 
 
-def card(name: str, *children: Any) -> pn.Column:
+def card(name: str, *children: Any, **options: Any) -> pn.Column:
     """A card, placed on the board by its name."""
     css = {"stylesheets": [CARD_CSS], "css_classes": [f"bk-{name}"]}
     wide = any("both" in (getattr(child, "sizing_mode", "") or "") for child in children)
-    return pn.Column(*children, **css, sizing_mode="stretch_both" if wide else "stretch_width", margin=0)
+    return pn.Column(*children, **css, **options, sizing_mode="stretch_both" if wide else "stretch_width", margin=0)
 
 
 def board(*cards: Any) -> pn.Column:

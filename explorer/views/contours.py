@@ -139,8 +139,8 @@ class MapView:
         self._nodes.data = _node_columns(picture)
         self._image.data = _image_columns(picture)
         self._scale.data = {"log": [picture.scale == "log"]}
-        x, y, _ = picture.lowest()
-        self._lowest.data = {"x": [x], "y": [y]} if math.isfinite(x) else {"x": [], "y": []}
+        x, y, _ = picture.best()
+        self._best.data = {"x": [x], "y": [y]} if math.isfinite(x) else {"x": [], "y": []}
         self._show_path(picture)
         self.bar.show(picture)
 
@@ -212,9 +212,9 @@ class MapView:
         ]
 
     def _draw_path(self) -> None:
-        """The training path, cased; its ends and the lowest node."""
+        """The training path, cased; its ends and the best node."""
         plot = self.figure
-        self._path, self._checkpoints, self._lowest = (_source("x", "y") for _ in range(3))
+        self._path, self._checkpoints, self._best = (_source("x", "y") for _ in range(3))
         self._start, self._final = (_source("x", "y", "text") for _ in range(2))
         for color, width in ((MAP_INK, 5.2), (MAP_LIGHT, 2.4)):
             plot.line(source=self._path, color=color, line_width=width, line_join="round", line_cap="round")
@@ -226,7 +226,7 @@ class MapView:
         for source, offset in ((self._start, 13), (self._final, 12)):
             _haloed(plot, source, y_offset=offset, text_font_size="13px", text_font_style="bold")
         for color, width in ((MAP_LIGHT, 4.4), (MAP_INK, 1.8)):
-            plot.scatter(source=self._lowest, marker="cross", size=12, color=color, line_width=width, line_cap="round")
+            plot.scatter(source=self._best, marker="cross", size=12, color=color, line_width=width, line_cap="round")
 
     def _draw_marker(self) -> None:
         """A disc told by its rings, not by its color alone; one source moves all three."""

@@ -40,6 +40,7 @@ class CurvePicture:
         z_title: Name of the metric.
         title: Name and unit of the metric.
         units: Unit of the metric, or "".
+        high_is_better: Whether the best node is the highest.
     """
 
     x: Array
@@ -51,6 +52,7 @@ class CurvePicture:
     z_title: str = "Loss"
     title: str = "Loss"
     units: str = ""
+    high_is_better: bool = False
 
     @cached_property
     def z(self) -> Array:
@@ -64,9 +66,10 @@ class CurvePicture:
         span = float(np.ptp(finite)) if finite.size else 0.0
         return float(self.error.max()) / span if span else 0.0
 
-    def lowest(self) -> tuple[float, float]:
-        """Coordinate and value of the lowest node."""
-        k = int(np.nanargmin(self.values)) if np.isfinite(self.values).any() else 0
+    def best(self) -> tuple[float, float]:
+        """Coordinate and value of the lowest node, of the highest if high is better."""
+        height = -self.values if self.high_is_better else self.values
+        k = int(np.nanargmin(height)) if np.isfinite(height).any() else 0
         return float(self.x[k]), float(self.values[k])
 
     def height_at(self, points: Array) -> Array:
@@ -170,10 +173,11 @@ def _texts(picture: CurvePicture) -> dict[str, list[str]]:
 
 def curve_key(picture: CurvePicture) -> str:
     """The line under the curve as HTML."""
-    where, value = picture.lowest()
+    where, value = picture.best()
+    extreme = "highest" if picture.high_is_better else "lowest"
     nodes = f"{int(picture.evaluated.sum()):,} of {picture.evaluated.size:,} nodes computed"
     return (
-        f"<div class='row'><span>lowest, {format_number(value)} at α {format_number(where, 2)}</span>"
+        f"<div class='row'><span>{extreme}, {format_number(value)} at α {format_number(where, 2)}</span>"
         f"<span>{nodes}, estimated error {percent(picture.error_share)}</span></div>"
     )
 

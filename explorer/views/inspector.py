@@ -19,17 +19,18 @@ class Reading(NamedTuple):
     step: float
     metric: str
     units: str
-    sets: tuple[str, str]
+    names: tuple[str, str]
     true: float
     stderr: float
     other: float
     other_stderr: float
-    accuracy: tuple[float, float]
+    accuracy: tuple[float, float] | None
     on_map: float
     map_error: float
     residual: float
     share: float
     place: str = "plane"
+    exact: bool = True
 
 
 def _verdict(r: Reading) -> tuple[str, str]:
@@ -41,7 +42,7 @@ def _verdict(r: Reading) -> tuple[str, str]:
         return "warn", (
             f"Still sharpening: the {shown} may be off by {doubt * 100:.0f} % here. The large number is exact already."
         )
-    gap = (r.on_map - r.true) / r.true if r.true else math.inf if r.on_map else 0.0
+    gap = (r.on_map - r.true) / abs(r.true) if r.true else math.inf if r.on_map else 0.0
     if abs(gap) <= TRUSTED:
         percent = max(1, math.ceil(abs(gap) * 100))
         return "ok", f"The {shown} can be trusted here: its {r.metric} is within {percent} % of this network’s."
@@ -54,6 +55,8 @@ def _verdict(r: Reading) -> tuple[str, str]:
 
 
 def _plus_minus(error: float, value: float) -> str:
+    if math.isnan(error):
+        return ""
     text = format_error(error, value)
     return f"error {text}" if text.startswith("<") else f"± {text}"
 
@@ -77,16 +80,20 @@ def inspector_html(r: Reading) -> str:
             _plus_minus(r.map_error, r.on_map) if r.map_error else "computed",
         )
         if math.isfinite(r.on_map)
-        else _row(f"{r.metric.capitalize()} on the {shown}", "outside"),
-        _row(f"{r.sets[1].capitalize()} {r.metric}", format_number(r.other), _plus_minus(r.other_stderr, r.other)),
-        _row("Accuracy, training / test", " / ".join(f"{share * 100:.1f} %" for share in r.accuracy)),
+        else _row(f"{r.metric[:1].upper()}{r.metric[1:]} on the {shown}", "outside"),
+        _row(r.names[1][:1].upper() + r.names[1][1:], format_number(r.other), _plus_minus(r.other_stderr, r.other)),
+        _row("Accuracy, training / test", " / ".join(f"{share * 100:.1f} %" for share in r.accuracy))
+        if r.accuracy
+        else "",
         _row(f"Distance from the {r.place}", "0" if on_it else format_number(r.residual, 2), share),
     ]
     units = f"{escape(r.units)}, " if r.units else ""
+    doubt = _plus_minus(r.stderr, r.true)
+    below = "between checkpoints: interpolated" if not r.exact else f"{doubt} from sampling" if doubt else ""
     return f"""<div class="columns"><div>
 <div class="where"><i></i><b>At the marker</b><span>{where}, step {round(r.step)}</span></div>
-<div class="big"><b>{format_number(r.true)}</b><span>{units}{r.sets[0]} {r.metric}<br>
-{_plus_minus(r.stderr, r.true)} from sampling</span></div>
+<div class="big"><b>{format_number(r.true)}</b><span>{units}{r.names[0]}<br>
+{below}</span></div>
 <p class="verdict {kind}">{escape(verdict)}</p></div><table>{"".join(rows)}</table></div>"""
 
 

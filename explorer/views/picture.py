@@ -64,6 +64,7 @@ class Picture:
         units: Units of the metric, or "".
         path: The training path in coordinates of the plane, of shape (m, 2).
         checkpoints: The checkpoints on it, of shape (k, 2).
+        high_is_better: Whether the best node is the highest.
     """
 
     x: Array
@@ -78,6 +79,7 @@ class Picture:
     units: str = ""
     path: Array = field(default_factory=lambda: np.zeros((0, 2)))
     checkpoints: Array = field(default_factory=lambda: np.zeros((0, 2)))
+    high_is_better: bool = False
 
     def __post_init__(self) -> None:
         shape = (len(self.y), len(self.x))
@@ -205,12 +207,13 @@ class Picture:
             parts.append(np.hstack([line[:-1], line[1:], rest]))
         return np.concatenate(parts).astype(np.float32)
 
-    def lowest(self) -> tuple[float, float, float]:
-        """Coordinates and value of the lowest finite node; all NaN when there is none."""
+    def best(self) -> tuple[float, float, float]:
+        """Coordinates and value of the lowest finite node, of the highest if high is better; NaN if there is none."""
         finite = np.isfinite(self.values)
         if not finite.any():
             return math.nan, math.nan, math.nan
-        row, column = np.unravel_index(np.where(finite, self.values, np.inf).argmin(), finite.shape)
+        height = -self.values if self.high_is_better else self.values
+        row, column = np.unravel_index(np.where(finite, height, np.inf).argmin(), finite.shape)
         return float(self.x[column]), float(self.y[row]), float(self.values[row, column])
 
     def value_at(self, points: Array) -> tuple[Array, Array]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Any
 
 import numpy as np
@@ -18,6 +19,7 @@ Array = NDArray[np.float64]
 
 WIDE, NARROW = (66, 132), (46, 12)  # pixels left and right of the plots' frame, which the slider shares
 HEIGHT, TITLE, STRIP, FOOT = 150, 24, 56, 24  # pixels: frame of the curves, title above, frame of the strip, ticks
+LONGEST = 9  # characters of a name that fits beside the curves
 APART, HEADROOM = 16, 1.75  # pixels between names; the strip's height over its highest value
 QUARTERS = 4  # values between two checkpoints
 CURVES = {"on_map": "line3", "test": "line2", "train": "ink"}  # from the lowest to the topmost line
@@ -62,6 +64,8 @@ class ProfileView:
         self.slider = PathSlider(left=left, right=right, sizing_mode="stretch_width", height=52, margin=0)
         self.table = ColumnDataSource({name: [] for name in ("t", *CURVES, "true", "edge", "residual")})
         self.dots = ColumnDataSource({"x": [], "y": [], "fill": [], "line": []})
+        self._bars = ColumnDataSource({name: [] for name in ("t", "low", "high", "color")})
+        self._bounds: dict[str, tuple[Array, Array]] = {}
         self._across = Range1d(0, 1)
         self._texts: list[tuple[GlyphRenderer, list[tuple[float, float, str, str]]]] = []
         self.curves, self.strip = self._plot(TITLE + HEIGHT + 2, TITLE, 2), self._plot(STRIP + FOOT, 0, FOOT)
@@ -102,6 +106,7 @@ class ProfileView:
         self._lines = {name: self.curves.line("t", name, source=self.table, **styles[name]) for name in CURVES}
         for line in self._lines.values():
             line.glyph.line_join = "round"
+        self.curves.segment("t", "low", "t", "high", source=self._bars, line_color="color", line_width=1.2)
         colors = {"fill_color": "fill", "line_color": "line"}
         marks = self.curves.scatter("x", "y", source=self.dots, size=9, line_width=1.8, **colors)
         marks.level = "overlay"  # over the marker's line, and not cut at the frame
@@ -148,6 +153,7 @@ class ProfileView:
         scale: str,
         split: str = "train",
         place: str = "plane",
+        stderr: Mapping[str, Array] | None = None,
     ) -> None:
         """Draw the values along the path.
 
@@ -162,7 +168,13 @@ class ProfileView:
             scale: ``"log"`` or ``"linear"``.
             split: The data that the map shows, ``"train"`` or ``"test"``: the gap is that to its true values.
             place: What the path is projected onto, ``"plane"`` or ``"line"``.
+            stderr: (m,) standard errors of the exact values, by data; drawn as bars at the checkpoints.
         """
+        exact = {"train": train, "test": test}
+        self._bounds = {
+            n: (exact[n][::QUARTERS] - e[::QUARTERS], exact[n][::QUARTERS] + e[::QUARTERS])
+            for n, e in (stderr or {}).items()
+        }
         columns = {"train": drawn(train, scale), "test": drawn(test, scale), "on_map": drawn(on_map, scale)}
         edge = np.where(np.isfinite(columns["on_map"]), columns["on_map"], columns[split])
         self._send(
@@ -175,13 +187,15 @@ class ProfileView:
             }
         )
         self._across.update(start=float(t[0]), end=float(t[-1]))
-        finite = np.concatenate([c[np.isfinite(c)] for c in columns.values()])
+        ends = [drawn(end, scale) for pair in self._bounds.values() for end in pair]
+        finite = np.concatenate([c[np.isfinite(c)] for c in (*columns.values(), *ends)])
         low, high = (float(finite.min()), float(finite.max())) if finite.size else (0.0, 1.0)
         pad = 0.06 * (high - low or 1)
         self.curves.y_range.update(start=low - pad, end=high + pad)
         tick_values(self.curves, low - pad, high + pad, scale)
         self._tick_residual(residual)
         self._tick_steps(steps)
+        self._paint_bars()
         self._place_texts(title, {name: c[np.isfinite(c)] for name, c in columns.items()}, place)
         self.move(float(self.slider.t))
 
@@ -201,6 +215,7 @@ class ProfileView:
         here = [name for name in CURVES if finite[name].size]
         places = _apart([float(finite[name][-1]) for name in here], APART * (high - low) / HEIGHT, low, high)
         what = title.split(",")[0].lower()
+        what = what if len(what) <= LONGEST else "value"
         self._texts = [
             (self._title, [(start, high, title, "ink")]),
             (self._off, [(start, above, f"Off the {place}: distance from it", "ink2")]),
@@ -214,6 +229,16 @@ class ProfileView:
             ),
         ]
         self._paint_texts()
+
+    def _paint_bars(self) -> None:
+        rows: dict[str, list[Any]] = {"t": [], "low": [], "high": [], "color": []}
+        for name, (low, high) in self._bounds.items():
+            rows["t"] += list(range(len(low)))
+            rows["low"] += low.tolist()
+            rows["high"] += high.tolist()
+            rows["color"] += [self._palette[CURVES[name]]] * len(low)
+        if rows["t"] or len(self._bars.data["t"]):
+            self._bars.data = rows
 
     def _paint_texts(self) -> None:
         for layer, rows in self._texts:
@@ -268,6 +293,7 @@ class ProfileView:
         for area in (self._gap, self._area):
             area.glyph.fill_color = colors["ink"]
         self._top.glyph.line_color = colors["line3"]
+        self._paint_bars()
         self._paint_texts()
         self.strip.yaxis.axis_line_color = None
         for span in self._spans:

@@ -5,15 +5,13 @@ from __future__ import annotations
 import math
 
 from explorer.jobs import Result
+from explorer.measures import MEASURES
+from explorer.numbers import format_number
 from explorer.sources import PER_INTERVAL
-from explorer.state import METRICS, SUBSPACES
+from explorer.state import DERIVED, SUBSPACES
 from explorer.views.curve import CurvePicture
 from explorer.views.inspector import Reading
 from explorer.views.picture import Picture
-
-UNITS = {"loss": "nats", "accuracy": ""}
-TITLES = {"loss": "Loss", "accuracy": "Accuracy"}
-
 
 SET_NAMES = {"train": "training", "test": "test"}
 
@@ -22,7 +20,7 @@ def subtitle(result: Result) -> str:
     """What the pictures show, in words."""
     request = result.request
     place = SUBSPACES[request.subspace].split(" (")[0].lower()
-    return f"{request.model}, {place}, {SET_NAMES[request.split]} {METRICS[request.metric].split()[-1].lower()}"
+    return f"{request.model}, {place}, {MEASURES[request.metric].of(SET_NAMES[request.split])}"
 
 
 def _variable(result: Result) -> str:
@@ -32,7 +30,7 @@ def _variable(result: Result) -> str:
 def curve_of(result: Result) -> CurvePicture:
     """The curve of a result on a line."""
     landscape, request, name = result.landscape, result.request, _variable(result)
-    title = ", ".join(filter(None, [TITLES[request.metric], UNITS[request.metric]]))
+    measure = MEASURES[request.metric]
     return CurvePicture(
         x=landscape["alpha"].values,
         values=landscape[name].values,
@@ -40,9 +38,10 @@ def curve_of(result: Result) -> CurvePicture:
         evaluated=landscape["evaluated"].values.astype(bool),
         scale="log" if request.scale == "log" else "linear",
         x_title=_axis_titles(result)[0],
-        z_title=TITLES[request.metric],
-        title=title,
-        units=UNITS[request.metric],
+        z_title=MEASURES[request.metric].brief,
+        title=", ".join(filter(None, [measure.title, measure.units])),
+        units=measure.units,
+        high_is_better=measure.high_is_better,
     )
 
 
@@ -59,10 +58,11 @@ def picture_of(result: Result) -> Picture:
         scale="log" if request.scale == "log" else "linear",
         x_title=alpha,
         y_title=beta,
-        z_title=TITLES[request.metric],
-        units=UNITS[request.metric],
+        z_title=MEASURES[request.metric].brief,
+        units=MEASURES[request.metric].units,
         path=result.path,
         checkpoints=result.path[::PER_INTERVAL],
+        high_is_better=MEASURES[request.metric].high_is_better,
     )
 
 
@@ -75,6 +75,12 @@ def _axis_titles(result: Result) -> tuple[str, str]:
         return f"α: from {chosen[0]} (0) to {chosen[1]} (1)", ""
     if request.subspace == "through":
         return f"α: from {chosen[0]} to {chosen[1]}", f"β: toward {chosen[2]}"
+    if request.subspace == "gradient":
+        return f"α: along the gradient at {chosen[0]}, uphill to the right", ""
+    if request.subspace in DERIVED:
+        curved = [f"λ = {format_number(value)}" for value in result.subspace.facts["eigenvalues"]]
+        first = f"α: largest curvature at {chosen[0]}, {curved[0]}"
+        return first, f"β: smallest, {curved[1]}" if len(curved) > 1 else ""
     if shares:
         first, second = (f"along PC {i + 1}, {100 * share:.0f} %" for i, share in enumerate(shares))
         return f"α: {first} of the movement", f"β: {second}"
@@ -96,14 +102,17 @@ def reading_of(result: Result, picture: Picture | CurvePicture, t: float) -> Rea
         t=t,
         checkpoints=len(trajectory),
         step=trajectory.step_at(t),
-        metric=metric,
-        units=UNITS[metric],
-        sets=(SET_NAMES[split], SET_NAMES[other]),
+        metric=MEASURES[metric].noun,
+        names=(MEASURES[metric].of(SET_NAMES[split]), MEASURES[metric].of(SET_NAMES[other])),
+        units=MEASURES[metric].units,
         true=float(known[f"{split}_{metric}"][k]),
         stderr=float(known[f"{split}_{metric}_stderr"][k]),
         other=float(known[f"{other}_{metric}"][k]),
         other_stderr=float(known[f"{other}_{metric}_stderr"][k]),
-        accuracy=(float(known["train_accuracy"][k]), float(known["test_accuracy"][k])),
+        accuracy=(float(known["train_accuracy"][k]), float(known["test_accuracy"][k]))
+        if "train_accuracy" in known
+        else None,
+        exact=k % MEASURES[metric].each == 0,
         on_map=value,
         map_error=math.expm1(error) * value if picture.scale == "log" else error,
         residual=float(result.residual[k]),

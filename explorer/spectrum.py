@@ -1,0 +1,85 @@
+"""The curvature of a network at one place of its training, on demand."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any, final
+
+import numpy as np
+import torch
+
+import landscape_engine as le
+from explorer import sources
+from landscape_engine import metrics as engine
+
+ENDS, PROBES, STEPS = 5, 4, 60  # eigenvalues from each end; of the quadrature
+TOLERANCE = 1e-3  # of eigenvalues, as a share of the largest
+
+
+@final
+@dataclass(frozen=True, eq=False)
+class Spectrum:
+    """The curvature of a network's loss at a checkpoint of its training.
+
+    Args:
+        step: The training step.
+        t: The checkpoint coordinate.
+        split: The data that the loss is averaged over.
+        largest: The largest eigenvalues of the Hessian, descending.
+        smallest: The smallest, descending.
+        trace: Their sum and its standard error.
+        positive: Share of positive curvature, weighted by size, and its standard error.
+        gradient_norm: Length of the gradient.
+        grid: (g,), eigenvalues.
+        density: (g,), density of the eigenvalues there.
+    """
+
+    step: float
+    t: float
+    split: str
+    largest: list[float]
+    smallest: list[float]
+    trace: tuple[float, float]
+    positive: tuple[float, float]
+    gradient_norm: float
+    grid: np.ndarray
+    density: np.ndarray
+
+
+def spectrum(name: str, split: str, samples: int, t: float, check: Callable[[], None] = lambda: None) -> Spectrum:
+    """The curvature at a place of the training path, by Hessian-vector products.
+
+    Args:
+        name: Of the model.
+        split: The data that the loss is averaged over.
+        samples: How many examples of it; 0 means all.
+        t: Checkpoint coordinate.
+        check: Called between steps of the work; what it raises ends it.
+    """
+    source = sources.load(name)
+    loss, trajectory = sources.metrics(name, split, samples)[0], source.sample.trajectory
+    here = le.wrap_model(source.sample.model).private_copy().at(trajectory.at(t))
+    found: list[Any] = []
+    positivity = engine.CurvaturePositivity(loss, weighted=True, probes=PROBES, steps=STEPS)
+    ends = engine.PrincipalCurvatures(loss, ENDS, tolerance=TOLERANCE)
+    for metric in (engine.GradientNorm(loss), ends, engine.HessianTrace(loss), positivity):
+        check()
+        with torch.no_grad():
+            found.append(metric.estimate(here))
+    density = positivity.density(here)
+    low, high = float(found[1].value.min()), float(found[1].value.max())
+    width = (high - low) / 120 or 1.0
+    grid = np.arange(low - 8 * width, high + 8 * width, width / 3)
+    return Spectrum(
+        step=trajectory.step_at(t),
+        t=t,
+        split=split,
+        largest=found[1].value[:ENDS].tolist(),
+        smallest=found[1].value[ENDS:].tolist(),
+        trace=tuple(found[2]),
+        positive=tuple(found[3]),
+        gradient_norm=found[0].value,
+        grid=grid,
+        density=density.at(grid, width),
+    )
