@@ -40,13 +40,12 @@ nb_execution_mode = "force"
 nb_execution_raise_on_error = True
 nb_execution_timeout = 60
 nb_merge_streams = True
-nb_mime_priority_overrides = [("html", "text/plain", 0)]  # a plain word, not a table of a data set
 # What the notebooks' Python starts with: the look of the figures, one thread, no look at a home folder.
 os.environ |= {"MATPLOTLIBRC": str(HERE / "gallery" / "matplotlibrc"), "OMP_NUM_THREADS": "1"}
 os.environ |= {"JUPYTER_PLATFORM_DIRS": "1", "PYDEVD_DISABLE_FILE_VALIDATION": "1"}
 
 # Docstrings.
-autodoc_typehints = "description"
+autodoc_typehints = "signature"
 autodoc_typehints_format = "short"
 autodoc_member_order = "bysource"
 autosummary_generate = False
