@@ -23,7 +23,8 @@ check: $(VENV)/.installed-dev ## format, lint, types, architecture; changes noth
 	$(BIN)/lint-imports --no-logo
 
 docs: $(VENV)/.installed-docs ## build the documentation: docs/_build/html/index.html
-	$(BIN)/sphinx-build -q -E -W --keep-going docs docs/_build/html
+	@rm -rf docs/_build
+	$(BIN)/sphinx-build -q -W --keep-going docs docs/_build/html
 
 clean: ## remove the virtual environment, what was built and every cache
 	rm -rf $(VENV) build dist docs/_build docs/reference/*.rst docs/reference/*.txt .mypy_cache .pytest_cache .ruff_cache .import_linter_cache

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import importlib
+import logging
 import os
 import sys
 from importlib.metadata import version as installed
@@ -15,7 +16,7 @@ from sphinx.addnodes import pending_xref
 from sphinx.application import Sphinx
 from sphinx.environment import BuildEnvironment
 from sphinx.transforms import SphinxTransform
-from sphinx.util import logging
+from sphinx.util import logging as sphinx_logging
 
 HERE = Path(__file__).parent
 sys.path.insert(0, str(HERE))
@@ -43,6 +44,7 @@ nb_merge_streams = True
 # What the notebooks' Python starts with: the look of the figures, one thread, no look at a home folder.
 os.environ |= {"MATPLOTLIBRC": str(HERE / "gallery" / "matplotlibrc"), "OMP_NUM_THREADS": "1"}
 os.environ |= {"JUPYTER_PLATFORM_DIRS": "1", "PYDEVD_DISABLE_FILE_VALIDATION": "1"}
+logging.getLogger("traitlets").setLevel(logging.WARNING)
 
 # Docstrings.
 autodoc_typehints = "signature"
@@ -52,7 +54,7 @@ autosummary_generate = False
 napoleon_use_ivar = True
 add_module_names = False
 python_use_unqualified_type_names = True
-maximum_signature_line_length = 80
+maximum_signature_line_length = 110
 toc_object_entries_show_parents = "hide"
 
 # Formulas: MathJax in one file that loads nothing more, so it works from a folder and without a network.
@@ -67,6 +69,8 @@ html_theme = "furo"
 html_title = project
 html_static_path = ["_static", str(Path(_mathjax.origin).parent / "static" / "mathjax" / mathjax_path)]
 html_css_files = ["style.css"]
+html_favicon = "_static/favicon.svg"
+pygments_style, pygments_dark_style = "friendly", "github-dark"
 html_show_sphinx = False
 html_show_copyright = False
 html_copy_source = False
@@ -116,7 +120,11 @@ class LinkNames(SphinxTransform):
         for literal in list(self.document.findall(nodes.literal)):
             text = literal.astext().partition("(")[0]
             first = text.removeprefix("le.").partition(".")[0]
-            if first not in NAMES or (text in AMBIGUOUS) or not isinstance(literal.parent, nodes.paragraph | nodes.entry):
+            if (
+                first not in NAMES
+                or (text in AMBIGUOUS)
+                or not isinstance(literal.parent, nodes.paragraph | nodes.entry)
+            ):
                 continue
             target = NAMES[first] + text.removeprefix("le.")[len(first) :]
             link = pending_xref("", refdomain="py", reftype="obj", reftarget=target, refexplicit=True, refwarn=False)
@@ -134,7 +142,7 @@ def check_names(app: Sphinx, env: BuildEnvironment) -> None:
     entries = env.get_domain("py").objects  # type: ignore[attr-defined]
     for name in NAMES.values():
         if name not in entries:
-            logging.getLogger(__name__).warning("%s is exported, but has no entry in the reference", name)
+            sphinx_logging.getLogger(__name__).warning("%s is exported, but has no entry in the reference", name)
 
 
 def write_reference(app: Sphinx) -> None:
