@@ -41,9 +41,12 @@ nb_execution_mode = "force"
 nb_execution_raise_on_error = True
 nb_execution_timeout = 60
 nb_merge_streams = True
-# What the notebooks' Python starts with: the look of the figures, one thread, no look at a home folder.
-os.environ |= {"MATPLOTLIBRC": str(HERE / "gallery" / "matplotlibrc"), "OMP_NUM_THREADS": "1"}
-os.environ |= {"JUPYTER_PLATFORM_DIRS": "1", "PYDEVD_DISABLE_FILE_VALIDATION": "1"}
+# What the notebooks' Python starts with: the look of the figures, one thread, no settings from a home folder.
+_profile = HERE / "_build" / "ipython" / "profile_default"
+_profile.mkdir(parents=True, exist_ok=True)
+(_profile / "ipython_kernel_config.py").write_text("c.IPKernelApp.log_level = 'ERROR'\n", encoding="utf-8")
+os.environ |= {"IPYTHONDIR": str(_profile.parent), "MATPLOTLIBRC": str(HERE / "gallery" / "matplotlibrc")}
+os.environ |= {"OMP_NUM_THREADS": "1", "PYDEVD_DISABLE_FILE_VALIDATION": "1"}
 logging.getLogger("traitlets").setLevel(logging.WARNING)
 
 # Docstrings.

@@ -42,7 +42,7 @@ def pages() -> dict[str, str]:
     entries: dict[str, dict[str, list[tuple[str, str]]]] = {}
     for package, names in exported().items():
         for name in names:
-            module = getattr(getattr(importlib.import_module(package), name), "__module__", None) or package
+            module = getattr(_thing(package, name), "__module__", None) or package
             module = module if module.startswith(f"{ENGINE}.") else package
             entries.setdefault(_page(module), {}).setdefault(module, []).append((package, name))
     written = {f"{page}.rst": _text(page, sections) for page, sections in entries.items()}
@@ -78,15 +78,17 @@ def _text(page: str, sections: dict[str, list[tuple[str, str]]]) -> str:
             lines += [*_heading(_title(module.rpartition(".")[2]), "-"), "", _about(module), ""]
         for package in dict(names):
             own = [name for origin, name in names if origin == package]
-            lines += [f".. currentmodule:: {package}", "", ".. autosummary::", "   :nosignatures:", ""]
-            lines += [f"   {name}" for name in own] + [""]
+            summed_up = [name for name in own if callable(_thing(package, name))]
+            lines += [f".. currentmodule:: {package}", ""]
+            if summed_up:
+                lines += [".. autosummary::", "   :nosignatures:", "", *(f"   {name}" for name in summed_up), ""]
             for name in own:
                 lines += [*_directive(package, name), ""]
     return "\n".join(lines)
 
 
 def _directive(package: str, name: str) -> Iterator[str]:
-    thing = getattr(importlib.import_module(package), name)
+    thing = _thing(package, name)
     if inspect.isclass(thing) and issubclass(thing, Exception):
         yield f".. autoexception:: {name}"
         yield "   :show-inheritance:"
@@ -100,8 +102,12 @@ def _directive(package: str, name: str) -> Iterator[str]:
     elif callable(thing):
         yield f".. autofunction:: {name}"
     else:
-        yield f".. autodata:: {name}"
-        yield "   :no-value:"
+        yield f".. py:data:: {name}"  # a table or a number: its docstring would be that of its type
+        yield f"   :type: {type(thing).__name__}"
+
+
+def _thing(package: str, name: str) -> Any:
+    return getattr(importlib.import_module(package), name)
 
 
 def _is_used_by_its_members(thing: type) -> bool:

@@ -14,17 +14,14 @@ ROOT = Path(__file__).parent.parent
 PAGES = sorted([ROOT / "README.md", ROOT / "CONTRIBUTING.md", *(ROOT / "docs").glob("*.md"), *ROOT.glob("docs/*/*.md")])
 PAGES = [page for page in PAGES if "_build" not in page.parts]
 
-# Contracts and containers: what they compute is up to the metrics that extend or fill them.
-CONTRACTS = "EstimatedMetric Metric PairMetric".split()
+# Abstract ones are contracts: what they compute is up to the metrics that extend them.
 QUANTITIES = [
     name
-    for name in metrics.__all__
-    if inspect.isclass(getattr(metrics, name))
-    and issubclass(getattr(metrics, name), metrics.Metric)
-    and name not in CONTRACTS
+    for name, thing in ((name, getattr(metrics, name)) for name in metrics.__all__)
+    if inspect.isclass(thing) and issubclass(thing, metrics.Metric) and not inspect.isabstract(thing)
 ]
 
-ENTRY = r"\.\. auto(?:class|exception|function|data):: (\w+)"
+ENTRY = r"\.\. (?:auto|py:)(?:class|exception|function|data):: (\w+)"
 
 
 def load_reference_pages():
