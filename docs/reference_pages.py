@@ -17,8 +17,8 @@ ENGINE = "landscape_engine"
 EXPORTING = (ENGINE, f"{ENGINE}.metrics")
 """Packages whose ``__all__`` is a promise."""
 
-WHOLE = ("normalization",)
-"""Modules that export nothing there, all of whose public functions and classes are shown."""
+WHOLE = ("directions", "normalization")
+"""Modules of which everything public is shown, exported there or not."""
 
 
 def exported() -> dict[str, list[str]]:
@@ -27,12 +27,11 @@ def exported() -> dict[str, list[str]]:
     of = [getattr(importlib.import_module(package), name) for package, all_ in names.items() for name in all_]
     shown = {_page(getattr(thing, "__module__", "")) for thing in of}
     for found in pkgutil.iter_modules(importlib.import_module(ENGINE).__path__):
-        if found.name.startswith("_") or found.name in shown:
-            continue
         module = importlib.import_module(f"{ENGINE}.{found.name}")
         if found.name in WHOLE:
-            names[module.__name__] = [n for n, thing in vars(module).items() if _is_own(n, thing, module)]
-        elif hasattr(module, "__all__"):
+            rest = [n for n, thing in vars(module).items() if _is_own(n, thing, module) and thing not in of]
+            names[module.__name__] = rest
+        elif not found.name.startswith("_") and found.name not in shown and hasattr(module, "__all__"):
             names[module.__name__] = list(module.__all__)
     return names
 
