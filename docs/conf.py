@@ -41,6 +41,7 @@ nb_execution_mode = "force"
 nb_execution_raise_on_error = True
 nb_execution_timeout = 60
 nb_merge_streams = True
+nb_output_stderr = "remove-warn"
 # What the notebooks' Python starts with: the look of the figures, one thread, no settings from a home folder.
 _profile = HERE / "_build" / "ipython" / "profile_default"
 _profile.mkdir(parents=True, exist_ok=True)
@@ -123,16 +124,18 @@ class LinkNames(SphinxTransform):
         for literal in list(self.document.findall(nodes.literal)):
             text = literal.astext().partition("(")[0]
             first = text.removeprefix("le.").partition(".")[0]
-            if (
-                first not in NAMES
-                or (text in AMBIGUOUS)
-                or not isinstance(literal.parent, nodes.paragraph | nodes.entry)
-            ):
+            if first not in NAMES or text in AMBIGUOUS or not self.is_prose(literal.parent):
                 continue
             target = NAMES[first] + text.removeprefix("le.")[len(first) :]
             link = pending_xref("", refdomain="py", reftype="obj", reftarget=target, refexplicit=True, refwarn=False)
             literal.replace_self(link)
             link += literal
+
+    @staticmethod
+    def is_prose(node: nodes.Node) -> bool:
+        """Whether a name in it may become a link: in a text, a table, the description of an argument."""
+        described = isinstance(node, nodes.inline) and bool(node.get("translatable"))
+        return described or isinstance(node, nodes.paragraph | nodes.entry)
 
 
 def skip_field(app: Sphinx, what: str, name: str, obj: Any, skip: bool, options: Any) -> bool | None:
