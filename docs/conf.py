@@ -143,6 +143,11 @@ def skip_field(app: Sphinx, what: str, name: str, obj: Any, skip: bool, options:
     return True if str(getattr(obj, "__doc__", "")).startswith("Alias for field number") else None
 
 
+def name_default(app: Sphinx, what: str, name: str, obj: Any, options: Any, signature: str, returns: str) -> Any:
+    """Write a default that is made for each object as Python can read it, so that the types before it link."""
+    return (signature.replace("<factory>", "..."), returns) if signature else None
+
+
 def check_names(app: Sphinx, env: BuildEnvironment) -> None:
     """Warn, which fails the build, of an exported name that has no entry."""
     entries = env.get_domain("py").objects  # type: ignore[attr-defined]
@@ -161,4 +166,5 @@ def setup(app: Sphinx) -> None:
     app.connect("builder-inited", write_reference)
     app.connect("env-check-consistency", check_names)
     app.connect("autodoc-skip-member", skip_field)
+    app.connect("autodoc-process-signature", name_default)
     app.add_transform(LinkNames)
