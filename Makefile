@@ -5,7 +5,7 @@ PYTHON ?= python3
 VENV ?= .venv
 BIN = $(VENV)/bin
 
-.PHONY: help app test check clean
+.PHONY: help app test check docs clean
 
 help: ## list the targets
 	@sed -n 's/^\([a-z]*\):.*## /  make \1	/p' Makefile
@@ -22,8 +22,12 @@ check: $(VENV)/.installed-dev ## format, lint, types, architecture; changes noth
 	$(BIN)/mypy
 	$(BIN)/lint-imports --no-logo
 
-clean: ## remove the virtual environment and every cache
-	rm -rf $(VENV) build dist .mypy_cache .pytest_cache .ruff_cache .import_linter_cache
+docs: $(VENV)/.installed-docs ## build the documentation: docs/_build/html/index.html
+	@rm -rf docs/_build
+	$(BIN)/sphinx-build -q -W --keep-going docs docs/_build/html
+
+clean: ## remove the virtual environment, what was built and every cache
+	rm -rf $(VENV) build dist docs/_build docs/reference/*.rst docs/reference/*.txt .mypy_cache .pytest_cache .ruff_cache .import_linter_cache
 	find . -name __pycache__ -type d -prune -exec rm -rf {} +
 
 # .installed-<extra> is touched once the project and that extra are installed as pinned.

@@ -26,7 +26,7 @@ class Trajectory:
     """The checkpoints of one run.
 
     Args:
-        states: Each parameter and buffer under its state-dict name, the K checkpoints stacked: (K, *shape).
+        states: Each parameter and buffer under its state-dict name, the K checkpoints stacked: ``(K, *shape)``.
         steps: The training step of each checkpoint, increasing.
     """
 

@@ -53,6 +53,9 @@ class Loss(ExampleMetric):
         name: Variable name in results.
         long_name: What an axis says; ``name`` when left out.
         batch_size: Examples in one forward pass; never changes the value.
+
+    References:
+        Goodfellow, Bengio, Courville 2016, Deep Learning, section 8.1.1 (the empirical risk).
     """
 
     positive = True
@@ -199,6 +202,9 @@ class Accuracy(ExampleMetric):
         name: Variable name in results.
         long_name: What an axis says; ``name`` when left out.
         batch_size: Examples in one forward pass; never changes the value.
+
+    References:
+        Goodfellow, Bengio, Courville 2016, Deep Learning, section 5.1.2 (accuracy as a measure of performance).
     """
 
     positive = True
