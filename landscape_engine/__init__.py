@@ -10,6 +10,7 @@ from .errors import (
     MismatchError,
 )
 from .evaluation import Evaluator, automatic_extent, evaluate
+from .frameworks import wrap_arrays, wrap_keras, wrap_sklearn
 from .models import GeneralModelWrapper, ModelWrapper, wrap_model
 from .refinement import Progress, Refiner, over_seeds, refine
 from .storage import load, save
@@ -38,7 +39,10 @@ __all__ = [
     "ModelWrapper",
     "automatic_extent",
     "evaluate",
+    "wrap_arrays",
+    "wrap_keras",
     "wrap_model",
+    "wrap_sklearn",
     # coarse to fine
     "Progress",
     "Refiner",

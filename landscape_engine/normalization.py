@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import warnings
 from collections.abc import Callable, Iterator
-from typing import NamedTuple
+from typing import NamedTuple, final
 
 import torch
 from torch import Tensor, nn
@@ -27,6 +27,19 @@ _ONE_DIMENSIONAL = (
 _MANY_DIMENSIONAL = (nn.modules.conv._ConvNd, nn.Bilinear, ParametrizationList)
 
 
+@final
+class Units(nn.Module):
+    """Stands for the layer of a weight of another framework.
+
+    Args:
+        axis: The axis of the weight that has one entry for each output unit.
+    """
+
+    def __init__(self, axis: int) -> None:
+        super().__init__()
+        self.axis = axis
+
+
 def is_one_dimensional(owner: nn.Module, parameter: Tensor) -> bool:
     """Whether a parameter has no filters.
 
@@ -39,7 +52,7 @@ def is_one_dimensional(owner: nn.Module, parameter: Tensor) -> bool:
     """
     if isinstance(owner, _ONE_DIMENSIONAL) or parameter.ndim <= 1:
         return True
-    if isinstance(owner, _MANY_DIMENSIONAL) or parameter.ndim == 2:
+    if isinstance(owner, (*_MANY_DIMENSIONAL, Units)) or parameter.ndim == 2:
         return False
     return len(parameter) == 1 or parameter.numel() == max(parameter.shape)
 
@@ -54,6 +67,8 @@ def as_filters(owner: nn.Module, parameter: Tensor) -> Tensor:
     """
     if is_one_dimensional(owner, parameter):
         return parameter.reshape(1, -1)
+    if isinstance(owner, Units):
+        parameter = parameter.movedim(owner.axis, 0)
     if isinstance(owner, nn.modules.conv._ConvTransposeNd):
         grouped = parameter.reshape(owner.groups, -1, *parameter.shape[1:])
         return grouped.transpose(1, 2).reshape(owner.groups * parameter.shape[1], -1)
@@ -65,6 +80,8 @@ def from_filters(owner: nn.Module, rows: Tensor, like: Tensor) -> Tensor:
     if isinstance(owner, nn.modules.conv._ConvTransposeNd) and not is_one_dimensional(owner, like):
         grouped = rows.reshape(owner.groups, like.shape[1], -1, *like.shape[2:])
         return grouped.transpose(1, 2).reshape(like.shape)
+    if isinstance(owner, Units) and not is_one_dimensional(owner, like):
+        return rows.reshape(like.movedim(owner.axis, 0).shape).movedim(0, owner.axis)
     return rows.reshape(like.shape)
 
 

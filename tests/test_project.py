@@ -15,7 +15,8 @@ EXPORTED = """
 ChoiceError Cube Curve DirectionError Directions EvaluationError Evaluator FileFormatError GeneralModelWrapper
 LandscapeError Line MismatchError ModelWrapper Plane Point Progress Projection Refiner Sphere Trajectory
 TrajectoryRecorder automatic_extent evaluate gradient_directions hessian_directions linear_interpolation load
-optimizer_directions over_seeds planar_interpolation point random_line random_plane refine save wrap_model
+optimizer_directions over_seeds planar_interpolation point random_line random_plane refine save
+wrap_arrays wrap_keras wrap_model wrap_sklearn
 """.split()
 METRICS = """
 Accuracy AdaptiveSharpness BetaSmoothness ConvexityRatio CurvatureMetric CurvaturePositivity DerivedMetric Estimate

@@ -1,0 +1,229 @@
+"""Models of other frameworks, against those frameworks themselves."""
+
+import os
+import threading
+
+os.environ.setdefault("KERAS_BACKEND", "torch")  # before keras is imported
+
+import numpy as np
+import pytest
+import torch
+import torch.nn.functional as F
+from sklearn.datasets import load_iris, make_regression
+from sklearn.metrics import log_loss, mean_squared_error
+from sklearn.neural_network import MLPClassifier, MLPRegressor
+from torch import nn
+
+import landscape_engine as le
+from landscape_engine import metrics
+from landscape_engine.metrics import Loss
+
+NODES = [(0.0, 0.0), (0.7, -0.4), (-1.0, 1.0)]
+
+
+@pytest.fixture(scope="module")
+def iris():
+    inputs, targets = load_iris(return_X_y=True)
+    return (inputs - inputs.mean(axis=0)) / inputs.std(axis=0), targets
+
+
+@pytest.fixture(scope="module")
+def classifier(iris):
+    return MLPClassifier(
+        hidden_layer_sizes=(6,), activation="tanh", solver="lbfgs", max_iter=30, random_state=0, alpha=1e-3, tol=1e-1
+    ).fit(*iris)
+
+
+def log_probabilities(model, batch):
+    return model(batch[0]).log()
+
+
+def iris_loss(iris):
+    inputs, targets = (torch.tensor(part) for part in iris)
+    return Loss(F.nll_loss, inputs, targets, forward=log_probabilities)
+
+
+def set_weights(estimator, state):
+    """Another estimator of scikit-learn with these weights."""
+    twin = type(estimator)(**estimator.get_params())
+    twin.__dict__.update(vars(estimator))
+    count = len(estimator.coefs_)
+    twin.coefs_ = [state[f"coefs_/{k}"].numpy() for k in range(count)]
+    twin.intercepts_ = [state[f"intercepts_/{k}"].numpy() for k in range(count)]
+    return twin
+
+
+def test_a_plane_of_a_classifier_has_scikit_learn_s_own_log_loss(iris, classifier):
+    before = [w.copy() for w in classifier.coefs_]
+    plane = le.Plane.random(le.wrap_sklearn(classifier), seed=1)
+    found = le.evaluate(plane, iris_loss(iris), NODES)["loss"]
+    for value, node in zip(found, NODES, strict=True):
+        twin = set_weights(classifier, plane.state_at(node))
+        assert value == pytest.approx(log_loss(iris[1], twin.predict_proba(iris[0])), abs=1e-5)
+    assert all(np.array_equal(a, b) for a, b in zip(before, classifier.coefs_, strict=True))
+
+
+def test_a_plane_of_a_regressor_has_scikit_learn_s_own_squared_error():
+    inputs, targets = make_regression(40, 3, random_state=0)
+    mlp = MLPRegressor(hidden_layer_sizes=(5,), solver="lbfgs", max_iter=20, random_state=0, tol=1e3).fit(
+        inputs, targets / 100
+    )
+    loss = Loss(F.mse_loss, torch.tensor(inputs), torch.tensor(targets / 100))
+    plane = le.Plane.random(le.wrap_sklearn(mlp), normalization="layer")
+    found = le.evaluate(plane, loss, NODES)["loss"]
+    for value, node in zip(found, NODES, strict=True):
+        twin = set_weights(mlp, plane.state_at(node))
+        assert value == pytest.approx(mean_squared_error(targets / 100, twin.predict(inputs)), rel=1e-5)
+
+
+def test_the_gradient_norm_of_a_classifier_is_found_by_differences(iris, classifier):
+    """Against PyTorch's gradient of the same network, written down once more."""
+    model = le.wrap_sklearn(classifier)
+    found = le.point(model, metrics.GradientNorm(iris_loss(iris)))
+    weights = [torch.tensor(w, requires_grad=True) for w in (*classifier.coefs_, *classifier.intercepts_)]
+    hidden = torch.tanh(torch.tensor(iris[0]) @ weights[0] + weights[2])
+    loss = F.cross_entropy(hidden @ weights[1] + weights[3], torch.tensor(iris[1]))
+    expected = torch.cat([g.reshape(-1) for g in torch.autograd.grad(loss, weights)]).norm().item()
+    assert found == pytest.approx(expected, rel=1e-6)
+    with pytest.raises(le.EvaluationError, match="no Hessian: it is not PyTorch's to differentiate"):
+        le.point(model, metrics.LargestCurvature(iris_loss(iris)))
+
+
+def test_a_classifier_is_refined_from_a_coarse_grid(iris, classifier):
+    plane = le.Plane.random(le.wrap_sklearn(classifier), seed=1)
+    *_, landscape = le.refine(iris_loss(iris), plane, resolution=33, tolerance=0.02)
+    *_, full = le.refine(iris_loss(iris), plane, resolution=33, tolerance=0)
+    assert int(landscape["evaluated"].sum()) < 33 * 33
+    assert float(abs(landscape["loss"] - full["loss"]).max()) < 0.02 * float(full["loss"].max() - full["loss"].min())
+
+
+def test_units_are_the_columns_of_a_kernel(classifier):
+    model = le.wrap_sklearn(classifier)
+    direction = le.Line.random(model, normalization="filter").directions[0]
+    for k, weight in enumerate(classifier.coefs_):
+        moved = direction[f"coefs_/{k}"].numpy()
+        np.testing.assert_allclose(np.linalg.norm(moved, axis=0), np.linalg.norm(weight, axis=0), rtol=1e-6)
+        assert not np.allclose(np.linalg.norm(moved, axis=1), np.linalg.norm(weight, axis=1), rtol=1e-2)
+        assert not direction[f"intercepts_/{k}"].any()
+
+
+@pytest.fixture(scope="module")
+def keras(tmp_path_factory):
+    os.environ["KERAS_HOME"] = str(tmp_path_factory.mktemp("keras"))
+    return pytest.importorskip("keras")
+
+
+def dense(keras):
+    keras.utils.set_random_seed(0)
+    layers = [keras.Input((4,)), keras.layers.Dense(7, "tanh"), keras.layers.Dense(3)]
+    return keras.Sequential(layers), torch.randn(20, 4, generator=torch.Generator().manual_seed(0))
+
+
+def convolution(keras):
+    keras.utils.set_random_seed(0)
+    layers = [
+        keras.Input((6, 6, 2)),
+        keras.layers.Conv2D(5, 3),
+        keras.layers.BatchNormalization(),
+        keras.layers.Activation("relu"),
+        keras.layers.Flatten(),
+        keras.layers.Dense(3),
+    ]
+    model = keras.Sequential(layers)
+    inputs = torch.randn(20, 6, 6, 2, generator=torch.Generator().manual_seed(0))
+    model.compile("sgd", keras.losses.SparseCategoricalCrossentropy(from_logits=True))
+    model.fit(inputs.numpy(), np.arange(20) % 3, epochs=2, verbose=0)  # so that the statistics are not those at first
+    return model, inputs
+
+
+@pytest.mark.parametrize("build", [dense, convolution])
+def test_a_plane_of_a_keras_model_has_its_own_loss_and_gradient(keras, build):
+    model, inputs = build(keras)
+    targets, own = torch.arange(20) % 3, keras.losses.SparseCategoricalCrossentropy(from_logits=True)
+    before = [np.array(w) for w in model.get_weights()]
+    loss = Loss(F.cross_entropy, inputs, targets, batch_size=7)
+    wrapped = le.wrap_keras(model)
+    plane = le.Plane.random(wrapped, seed=2)
+    found = le.evaluate(plane, [loss, metrics.GradientNorm(loss)], NODES)
+    assert all(np.array_equal(a, b) for a, b in zip(before, model.get_weights(), strict=True))
+    twin, _ = build(keras)
+    for k, node in enumerate(NODES):
+        state = plane.state_at(node)
+        for variable, value in zip(twin.trainable_variables, state.values(), strict=True):
+            variable.assign(value.numpy())
+        value = own(targets, twin(inputs, training=False))
+        assert found["loss"][k] == pytest.approx(float(value.detach()), abs=1e-5)
+        slopes = torch.autograd.grad(value, [v.value for v in twin.trainable_variables])
+        norm = torch.cat([g.reshape(-1) for g in slopes]).norm().item()
+        assert found["gradient_norm"][k] == pytest.approx(norm, rel=1e-4)
+    kernels = [n for n, p in wrapped.parameters.items() if p.ndim > 1]
+    for name in kernels:
+        theta, moved = wrapped.parameters[name], plane.directions[0][name]
+        axes = tuple(range(theta.ndim - 1))
+        torch.testing.assert_close(*((t**2).sum(dim=axes).sqrt() for t in (moved, theta)))
+    assert len(kernels) == 2
+    curved = le.point(wrapped, metrics.LargestCurvature(loss))
+    assert curved > 0
+    *_, landscape = le.refine(loss, plane, resolution=17, tolerance=0.02)
+    assert np.isfinite(landscape["loss"].values).all()
+
+
+def in_threads(function, count=2):
+    found = [None] * count
+
+    def work(k):
+        found[k] = function()
+
+    threads = [threading.Thread(target=work, args=(k,)) for k in range(count)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    return found
+
+
+@pytest.mark.parametrize("framework", ["scikit-learn", "keras"])
+def test_two_threads_may_evaluate_one_model(framework, iris, classifier, keras):
+    model, inputs = dense(keras)
+    plane = le.Plane.random(le.wrap_keras(model) if framework == "keras" else le.wrap_sklearn(classifier))
+    loss = Loss(F.cross_entropy, inputs, torch.arange(20) % 3) if framework == "keras" else iris_loss(iris)
+    points = [(a, 0.0) for a in np.linspace(-1, 1, 15)]
+    expected = le.evaluate(plane, loss, points)["loss"]
+    for found in in_threads(lambda: le.evaluate(plane, loss, points)["loss"]):
+        np.testing.assert_array_equal(found, expected)
+
+
+def test_a_function_of_arrays_in_torch_has_exact_derivatives():
+    torch.manual_seed(0)
+    net = nn.Sequential(nn.Linear(4, 5), nn.Tanh(), nn.Linear(5, 3)).double()
+    inputs, targets = torch.randn(9, 4).double(), torch.arange(9) % 3
+    arrays = {n: p.detach().numpy() for n, p in net.named_parameters()}  # their names have dots
+
+    def function(theta, x):
+        return torch.tanh(x @ theta["0.weight"].T + theta["0.bias"]) @ theta["2.weight"].T + theta["2.bias"]
+
+    loss = Loss(F.cross_entropy, inputs, targets)
+    wanted = [loss, metrics.LossGradient(loss), metrics.Hessian(loss)]
+    found, own = le.point(le.wrap_arrays(arrays, function), wanted), le.point(net, wanted)
+    for name in own:
+        np.testing.assert_allclose(found[name], own[name], rtol=1e-12, atol=1e-15)
+    both = [le.Line.random(m).directions[0] for m in (net, le.wrap_arrays(arrays, function))]
+    lengths = [[float(t.norm()) for t in d.values()] for d in both]
+    np.testing.assert_allclose(*lengths, rtol=1e-12)  # rows are filters, the same ones
+
+
+def test_bad_models_are_refused_in_a_sentence(keras):
+    for make, sentence in [
+        (lambda: le.wrap_sklearn(MLPClassifier()), "a fitted MLPClassifier or MLPRegressor; call fit first"),
+        (lambda: le.wrap_keras(keras.Sequential([keras.layers.Dense(2)])), "a Keras 3 model that is built"),
+        (lambda: le.wrap_keras(nn.Linear(2, 2)), "a Keras 3 model that is built"),
+        (lambda: le.wrap_arrays({"w": [1, 2]}, lambda theta, x: x), "of a floating type; pass others as buffers"),
+        (lambda: le.wrap_arrays({"w": "text"}, lambda theta, x: x), "array 'w' must be an array of numbers"),
+        (lambda: le.wrap_arrays({}, lambda theta, x: x), "at least one floating-point parameter"),
+    ]:
+        with pytest.raises(le.ChoiceError, match=sentence):
+            make()
+    nonsense = le.wrap_arrays({"w": np.ones(2)}, lambda theta, x: {"no": "array"})
+    loss = Loss(F.mse_loss, torch.ones(2, 1), torch.ones(2, 1))
+    with pytest.raises(le.EvaluationError, match="returned dict, which is no array of numbers"):
+        le.point(nonsense, loss)
