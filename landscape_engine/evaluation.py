@@ -7,6 +7,7 @@ from typing import final
 
 import numpy as np
 import torch
+from torch import Tensor
 
 from .errors import ChoiceError, EvaluationError, LandscapeError
 from .metrics.base import Estimate, Metric, MetricPipeline, PairMetric, as_pipeline, logits
@@ -73,18 +74,23 @@ class Evaluator:
 
 
 def _check_that_it_moves(model: ModelWrapper, data: Examples) -> None:
-    """Raise if the outputs for a few examples do not depend on the parameters at all."""
-    few = data.few()
-    generator = torch.Generator().manual_seed(0)
-    moved = model.at(
-        {n: p + (0.5 * torch.randn(p.shape, generator=generator)).to(p) for n, p in model.parameters.items()}
-    )
+    """Raise if the outputs for a few examples do not depend on the parameters at all.
+
+    They are compared with those of weights far away and of weights near zero: where one saturates, the other does not.
+    """
+    few, generator = data.few(), torch.Generator().manual_seed(0)
+
+    def outputs(keep: float, add: float) -> list[Tensor]:
+        moved = {n: keep * p + (add * torch.randn(p.shape, generator=generator)).to(p) for n, p in here.items()}
+        return tensors(logits(data.outputs(model.at(moved), few)))
+
+    here = model.parameters
     try:
         with torch.no_grad():
-            here, there = (tensors(logits(data.outputs(m, few))) for m in (model, moved))
+            own, *others = outputs(1, 0), outputs(1, 0.5), outputs(0, 0.1)
     except Exception:
         return  # the evaluation itself will say what is wrong, and where
-    if here and all(torch.equal(a, b) for a, b in zip(here, there, strict=True)):
+    if own and all(torch.equal(a, b) for other in others for a, b in zip(own, other, strict=True)):
         raise EvaluationError(
             "the model's outputs do not change with its parameters: its forward uses another model than the one it "
             "is given, for instance one captured from outside. Write it as a function of the model it is called with.",

@@ -1,22 +1,42 @@
-"""What the README shows works as it stands there."""
+"""What the README and the pages for newcomers show works as it stands there."""
 
+import os
 import re
 from pathlib import Path
 
 import matplotlib
+import pytest
 
-README = (Path(__file__).parent.parent / "README.md").read_text()
+os.environ.setdefault("KERAS_BACKEND", "torch")  # before keras is imported
+
+ROOT = Path(__file__).parent.parent
 
 
-def test_the_python_examples_run_and_show_the_trained_network_s_own_loss(capsys):
+@pytest.fixture
+def run(capsys):
+    """Runs the Python of a page; what it leaves behind, and what it printed."""
     matplotlib.use("Agg")
-    scope = {}
-    for code in re.findall(r"```python\n(.*?)```", README, re.DOTALL):
-        exec(code, scope)
+
+    def run_page(name):
+        scope = {}
+        for code in re.findall(r"```python\n(.*?)```", (ROOT / name).read_text(), re.DOTALL):
+            exec(code, scope)
+        return scope, capsys.readouterr().out.splitlines()
+
+    yield run_page
     matplotlib.pyplot.close("all")
+
+
+def test_the_readme_shows_the_trained_network_s_own_loss(run):
+    scope, printed = run("README.md")
     digits = scope["digits"]
     own = digits.loss_function(digits.model(digits.train.inputs), digits.train.targets).item()
-    printed = capsys.readouterr().out.splitlines()
     assert abs(float(printed[-1]) - own) < 1e-5 * own
     assert printed[0] == "81 of 16641 nodes computed"
     assert abs(float(scope["line"].sel(alpha=1)) - own) < 1e-5 * own
+
+
+def test_the_page_on_other_frameworks_runs(run):
+    scope, printed = run("docs/other-frameworks.md")
+    assert printed == ["(9, 9) True", "True"]
+    assert abs(float(scope["line"].isel(alpha=5)) - scope["mlp"].loss_) < 0.1
