@@ -34,6 +34,9 @@ def test_the_readme_shows_the_trained_network_s_own_loss(run):
     assert abs(float(printed[-1]) - own) < 1e-5 * own
     assert printed[0] == "81 of 16641 nodes computed"
     assert abs(float(scope["line"].sel(alpha=1)) - own) < 1e-5 * own
+    assert scope["valley"].facts["eigenvalues"][0] == pytest.approx(
+        scope["curvature"]["principal_curvatures"][0], rel=1e-4
+    )
 
 
 def test_the_page_on_other_frameworks_runs(run):
