@@ -29,6 +29,7 @@ from explorer.views.profile import ProfileView
 from explorer.views.results import curve_of, picture_of, reading_of, subtitle
 from explorer.views.spectrum import SpectrumView
 from explorer.views.surface import Surface3D
+from landscape_engine import LandscapeError
 
 MOVE_MARKER = """
 const path = table.data.alpha, beta = table.data.beta;
@@ -59,9 +60,7 @@ class Explorer(pn.viewable.Viewer):
     def __init__(self, **choices: Any) -> None:
         super().__init__()
         self.state = State(**choices)
-        self.source = sources.load(self.state.model)
-        self._choose_checkpoints()
-        self._offer()
+        self._suit()
         self.runner = Runner(self.state)
         self.picture: Picture | CurvePicture | None = None
         self.header = Header(styles={"flex": "1 1 auto", "min-width": "0"}, margin=0)
@@ -79,24 +78,36 @@ class Explorer(pn.viewable.Viewer):
         self._status()
         self._start()
 
-    def _choose_checkpoints(self) -> None:
-        """The first, the middle and the final checkpoint; the marker on the final one."""
-        last = len(self.source.steps) - 1
-        self.state.steps = self.source.steps
-        self.state.param.update(first=0, second=last // 2, third=last, t=float(last))
+    def _suit(self) -> None:
+        """Choices that suit the model, all at once, so that no run starts on half of them.
+
+        The first, the middle and the final checkpoint, the marker on the final one; what can be measured of the model,
+        on how many examples, and where.
+        """
+        state, source = self.state, sources.load(self.state.model)
+        last, offered, counts, places = len(source.steps) - 1, source.offered, source.counts, source.places
+        metric = state.metric if state.metric in offered else offered[0]
+        state.param.update(
+            steps=source.steps,
+            first=0,
+            second=last // 2,
+            third=last,
+            t=float(last),
+            offered=offered,
+            counts=counts,
+            places=places,
+            metric=metric,
+            samples=state.samples if state.samples in counts else 0,
+            subspace=state.subspace if state.subspace in places else places[0],
+            resolution=min(state.resolution, COARSE) if MEASURES[metric].noisy else state.resolution,
+        )
+        self.source = source
 
     def _change_model(self) -> None:
-        self.source = sources.load(self.state.model)
-        self._choose_checkpoints()
-        self._offer()
-
-    def _offer(self) -> None:
-        """What can be measured of the model, on how many examples."""
-        offered, counts = self.source.offered, self.source.counts
-        metric = self.state.metric if self.state.metric in offered else offered[0]
-        samples = self.state.samples if self.state.samples in counts else 0
-        resolution = min(self.state.resolution, COARSE) if MEASURES[metric].noisy else self.state.resolution
-        self.state.param.update(offered=offered, counts=counts, metric=metric, samples=samples, resolution=resolution)
+        try:
+            self._suit()
+        except LandscapeError as error:  # a package that it needs is missing
+            self.state.param.update(model=self.source.name, message=f"{str(error)[:1].upper()}{str(error)[1:]}")
 
     def _start(self) -> None:
         document = pn.state.curdoc

@@ -189,7 +189,7 @@ def drawer(state: State, runner: Runner) -> pmui.Column:
         choice(state.param.scale, options=scales, visible=log, **wide),
         _help(log.rx.where("Color scale: log shows the floor of the valley.", "It is drawn on a linear scale.")),
         _heading("Where to look"),
-        _select(state.param.subspace, "Subspace", SUBSPACES),
+        _some(state.param.subspace, "Subspace", state.param.places, SUBSPACES.__getitem__),
         _pickers(state),
         _plane_file(state),
         _help(state.param.result.rx().rx.pipe(_held, state.param.subspace.rx())),

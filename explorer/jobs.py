@@ -173,7 +173,7 @@ class Runner:
         self._study = threading.Event()
         self._requested: Request | None = None
         names = [name for name in Request._fields if name != "checkpoints"] + ["first", "second", "third"]
-        state.param.watch(lambda *events: self._answer(), names)
+        state.param.watch(lambda *events: self._answer(), names, precedence=1)  # once all that depends is chosen
 
     def _answer(self) -> None:
         """Start anew, if what is asked for has changed."""

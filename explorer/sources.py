@@ -5,7 +5,7 @@ from __future__ import annotations
 import io
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
-from functools import cache, lru_cache
+from functools import cache, cached_property, lru_cache
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any, final
@@ -15,7 +15,7 @@ import numpy as np
 import landscape_engine as le
 import sample_models
 from explorer.measures import MEASURES, SUPERVISED
-from explorer.state import DERIVED, SAMPLES, Request
+from explorer.state import DERIVED, SAMPLES, SUBSPACES, Request
 from landscape_engine import metrics as engine
 from landscape_engine.metrics import Metric, MetricPipeline
 
@@ -88,11 +88,16 @@ class Source:
         data = f"{train} training and {test} test {self.sample.unit}"
         return f"{self.sample.parameter_count:,} parameters, {len(self.steps)} checkpoints, {data}."
 
-    @property
+    @cached_property
     def offered(self) -> list[str]:
         """What can be measured of it: a policy has its return; losses have derivatives."""
         own = [metric.name.removeprefix("train_") for metric in self.sample.metrics("train")]
         return SUPERVISED if "loss" in own else own
+
+    @property
+    def places(self) -> list[str]:
+        """Where it can be looked at: directions of derivatives need a loss."""
+        return [key for key in SUBSPACES if key not in DERIVED or "loss" in self.offered]
 
     @property
     def counts(self) -> list[int]:

@@ -14,7 +14,7 @@ from explorer import sources
 from landscape_engine import metrics as engine
 
 ENDS, PROBES, STEPS = 5, 4, 60  # eigenvalues from each end; of the quadrature
-TOLERANCE = 1e-3  # of eigenvalues, as a share of the largest
+TOLERANCE = 1e-4  # of eigenvalues, as a share of the largest: enough to tell those of a cluster apart
 
 
 @final

@@ -65,6 +65,7 @@ class State(param.Parameterized):
     samples = param.Selector(default=0, objects=[0, *SAMPLES], doc="How many of its examples; 0 is all.")
     metric = param.Selector(default="loss", objects=list(MEASURES), doc="What is drawn.")
     offered = param.List(default=SUPERVISED, doc="What can be measured of the model.")
+    places = param.List(default=list(SUBSPACES), doc="Subspaces that can be chosen.")
     counts = param.List(default=[0], doc="How many examples can be chosen; 0 is all.")
     subspace = param.Selector(default="trajectory", objects=list(SUBSPACES), doc="Which plane is drawn.")
     steps = param.List(default=[0], doc="Training step of each checkpoint of the model.")

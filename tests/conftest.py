@@ -9,6 +9,8 @@ import warnings
 import pytest
 import torch
 
+from page import DEEP, wait, wait_for_surface
+
 ARGUMENTS = (
     "--headless=new --no-sandbox --disable-quic --no-first-run --disable-background-networking "
     "--disable-component-update --disable-sync --use-gl=angle --use-angle=swiftshader --enable-unsafe-swiftshader"
@@ -61,7 +63,12 @@ def address(explorers):
     yield f"http://127.0.0.1:{port}/explorer"
     app.Explorer = build
     pn.state.kill_all_servers()
-    assert not [t for t in threading.enumerate() if t.name == "landscape"]
+    for explorer in explorers:
+        explorer.runner.close()  # as the end of its session does
+    for thread in threading.enumerate():
+        if thread.name == "landscape":
+            thread.join(10)
+            assert not thread.is_alive(), "a run went on after its session had ended"
 
 
 @pytest.fixture
@@ -92,3 +99,22 @@ def open_page(browser):
         context.close()
     assert foreign == []
     assert errors == []
+
+
+@pytest.fixture
+def visit(open_page, address, explorers):
+    """Opens the page and returns it with the explorer behind it, its first run finished."""
+
+    def visit_one(finished=True, **size):
+        known = len(explorers)
+        page = open_page(address, **size)
+        page.evaluate(DEEP)
+        wait(page, lambda: len(explorers) > known)
+        explorer = explorers[-1]
+        if finished:
+            wait(page, lambda: explorer.state.phase == "done" and explorer.state.result.profile is not None)
+            page.get_by_text("Done").first.wait_for()
+            wait_for_surface(page)
+        return page, explorer
+
+    return visit_one

@@ -1,6 +1,5 @@
 """The page as a person meets it, in a real browser."""
 
-import re
 import threading
 import time
 
@@ -8,44 +7,9 @@ import numpy as np
 import pytest
 
 from explorer.theme import DARK
+from page import DEEP, choose, wait
 
 pytestmark = pytest.mark.browser
-
-DEEP = """(() => { window.deep = (selector, root = document) => { const found = [...root.querySelectorAll(selector)];
-  for (const e of root.querySelectorAll('*')) if (e.shadowRoot) found.push(...window.deep(selector, e.shadowRoot));
-  return found; }; })()"""
-
-
-def wait(page, condition, seconds=20.0):
-    """Waits on the page, since the browser's requests are answered only while it is asked something."""
-    end = time.monotonic() + seconds
-    while not condition():
-        assert time.monotonic() < end, "it did not happen in time"
-        page.wait_for_timeout(20)
-
-
-def wait_for_surface(page):
-    """Until the surface is drawn, or a phone hides it behind the map."""
-    page.wait_for_function("deep('.surface3d').some(e => e.dataset.size === '129 x 129' || !e.offsetWidth)")
-
-
-@pytest.fixture
-def visit(open_page, address, explorers):
-    """Opens the page and returns it with the explorer behind it, its first run finished."""
-
-    def visit_one(finished=True, **size):
-        known = len(explorers)
-        page = open_page(address, **size)
-        page.evaluate(DEEP)
-        wait(page, lambda: len(explorers) > known)
-        explorer = explorers[-1]
-        if finished:
-            wait(page, lambda: explorer.state.phase == "done" and explorer.state.result.profile is not None)
-            page.get_by_text("Done").first.wait_for()
-            wait_for_surface(page)
-        return page, explorer
-
-    return visit_one
 
 
 def surface(page, what):
@@ -140,13 +104,6 @@ def test_a_random_plane_says_how_little_of_the_path_it_holds(visit):
     page.get_by_text("training path: a dot").first.wait_for()
 
 
-def choose(page, label, text):
-    """Choose from a list in the drawer, as a person does."""
-    page.get_by_label(label).first.click()
-    page.wait_for_timeout(300)
-    page.locator(".MuiMenuItem-root", has_text=re.compile(f"^{re.escape(text)}")).first.click()
-
-
 def test_another_model_is_drawn_with_its_own_checkpoints(visit):
     page, explorer = visit()
     choose(page, "Model", "spirals_mlp")
@@ -191,7 +148,7 @@ def test_a_random_line_has_the_trained_network_in_its_middle(visit):
 def test_a_plane_through_three_checkpoints_of_fewer_test_examples(visit):
     page, explorer = visit()
     choose(page, "Data", "Test set")
-    choose(page, "Examples", "100")
+    choose(page, "How many", "100")
     choose(page, "Subspace", "Plane through three")
     wait(page, lambda: explorer.state.phase == "done" and explorer.state.result.request.subspace == "through")
     result = explorer.state.result

@@ -1,0 +1,28 @@
+"""What a person does on the page, and waiting for what it answers."""
+
+import re
+import time
+
+DEEP = """(() => { window.deep = (selector, root = document) => { const found = [...root.querySelectorAll(selector)];
+  for (const e of root.querySelectorAll('*')) if (e.shadowRoot) found.push(...window.deep(selector, e.shadowRoot));
+  return found; }; })()"""
+
+
+def wait(page, condition, seconds=20.0):
+    """Waits on the page, since the browser's requests are answered only while it is asked something."""
+    end = time.monotonic() + seconds
+    while not condition():
+        assert time.monotonic() < end, "it did not happen in time"
+        page.wait_for_timeout(20)
+
+
+def wait_for_surface(page):
+    """Until the surface is drawn, or a phone hides it behind the map."""
+    page.wait_for_function("deep('.surface3d').some(e => e.dataset.size === '129 x 129' || !e.offsetWidth)")
+
+
+def choose(page, label, text):
+    """Choose from a list in the drawer, as a person does."""
+    page.get_by_label(label).first.click()
+    page.wait_for_timeout(300)
+    page.locator(".MuiMenuItem-root", has_text=re.compile(f"^{re.escape(text)}")).first.click()
