@@ -71,6 +71,7 @@ def provenance(subspace: Subspace, metrics: Sequence[Metric]) -> dict[str, Any]:
         },
         "subspace": {"type": type(subspace).__name__, "bounds": subspace.bounds, **subspace.facts},
         "model": fingerprint(subspace.model.parameters),
+        "metrics": {m.name: m.facts for m in metrics},
         "data": data,
         **subspace.model.facts,
         "precision": str(subspace.model.dtype).removeprefix("torch."),

@@ -1,6 +1,7 @@
 """Gradients, Hessians and what is made of them, against dense ones from plain loops."""
 
 import itertools
+import json
 
 import numpy as np
 import pytest
@@ -423,3 +424,14 @@ def test_bad_choices_are_named():
     ]:
         with pytest.raises(le.ChoiceError, match=sentence):
             make()
+
+
+def test_the_provenance_says_how_a_metric_was_made():
+    loss = Loss(F.cross_entropy, *data())
+    line = le.Line.random(net("plain"))
+    made = [metrics.SAMSharpness(loss, 0.1, parameters=["2.*"]), metrics.HessianTrace(loss, probes=3, seed=7)]
+    *_, landscape = le.refine(made, line, resolution=5, tolerance=0)
+    story = json.loads(landscape.attrs["provenance"])["metrics"]
+    sam, trace = story["sam_sharpness"], story["hessian_trace"]
+    assert (sam["class"], sam["rho"], sam["parameters"], sam["loss"]["class"]) == ("SAMSharpness", 0.1, ["2.*"], "Loss")
+    assert (trace["probes"], trace["seed"], trace["matrix"]) == (3, 7, "hessian")

@@ -27,6 +27,10 @@ class Estimate(NamedTuple):
     stderr: float = float("nan")
 
 
+def _is_plain(value: Any) -> bool:
+    return value is None or isinstance(value, bool | int | float | str)
+
+
 class Metric(abc.ABC):
     """A quantity of a model. Any subclass with ``__call__`` works.
 
@@ -53,6 +57,17 @@ class Metric(abc.ABC):
     @abc.abstractmethod
     def __call__(self, model_wrapper: ModelWrapper) -> Any:
         """The value at the wrapper's parameters: a number, or an array of ``dims``."""
+
+    @property
+    def facts(self) -> dict[str, Any]:
+        """For the provenance: its class, and every choice it was made with that is text, numbers, or a metric."""
+        found: dict[str, Any] = {"class": type(self).__name__}
+        for key, value in vars(self).items():
+            if isinstance(value, Metric):
+                found[key] = value.facts
+            elif _is_plain(value) or (isinstance(value, tuple) and all(map(_is_plain, value))):
+                found[key.lstrip("_")] = value
+        return found
 
     def estimate(self, model_wrapper: ModelWrapper) -> Estimate:
         """The value and its standard error.

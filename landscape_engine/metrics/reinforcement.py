@@ -77,6 +77,7 @@ class ExpectedReturn(EstimatedMetric):
         if not 0 <= discount <= 1:
             raise ChoiceError("discount", discount, "from 0 to 1")
         self.name, self.long_name = name, long_name
+        self.environment = environment if isinstance(environment, str) else getattr(environment, "__qualname__", "")
         self.episodes, self.seed, self.discount, self.sample = episodes, seed, discount, sample
         self._environments = _Environments(_maker(environment))
         one = self._environments.first(1)[0]
