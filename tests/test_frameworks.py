@@ -19,6 +19,7 @@ from torch import nn
 import landscape_engine as le
 from landscape_engine import metrics
 from landscape_engine.metrics import Loss
+from landscape_engine.normalization import is_one_dimensional
 
 NODES = [(0.0, 0.0), (0.7, -0.4), (-1.0, 1.0)]
 
@@ -127,9 +128,11 @@ def test_an_estimator_of_a_data_frame_in_float32_is_evaluated_on_tensors_in_floa
     mlp = MLPClassifier(hidden_layer_sizes=(6,), random_state=0).partial_fit(frame, iris[1], classes=[0, 1, 2])
     assert mlp.coefs_[0].dtype == np.float32
     model = le.wrap_sklearn(mlp, parameters="*/0")
-    assert list(model.parameters) == ["coefs_/0", "intercepts_/0"]
+    assert {n: p.dtype for n, p in model.parameters.items()} == dict.fromkeys(
+        ["coefs_/0", "intercepts_/0"], torch.float64
+    )
     outputs = model(torch.tensor(iris[0]))
-    assert outputs.dtype == model.dtype == torch.float64
+    assert outputs.dtype == torch.float64
     np.testing.assert_allclose(outputs, mlp.predict_proba(frame), atol=1e-5)
     moved = model.at({n: p.requires_grad_() for n, p in model.parameters.items()})
     assert moved(torch.tensor(iris[0])).grad_fn is None
@@ -246,7 +249,7 @@ def test_arrays_may_have_any_name():
     total = 30 + sum(0.5 * d for d in line.directions[0].values())
     found = le.evaluate(line, loss, [(0.0,), (0.5,)])["loss"]
     np.testing.assert_allclose(found, [900, float((total**2).mean())], rtol=1e-6)
-    one = torch.ones(2)
+    one = torch.ones(2).double()
     assert model.at(dict.fromkeys(ODD, one))(one).tolist() == [16, 16]  # one tensor under every name
 
 
@@ -293,18 +296,17 @@ def test_each_filter_of_a_layer_of_keras_is_as_long_as_the_model_s(name):
     build, shape, units = LAYERS[name]
     keras.utils.set_random_seed(0)
     inputs, layer = keras.Input(shape), build()
-    wrapped = le.wrap_keras(
-        keras.Model(inputs, layer(inputs, inputs) if name == "MultiHeadAttention" else layer(inputs))
-    )
-    moved, moving = le.Line.random(wrapped, "filter", one_dimensional=True).directions[0], set()
-    held = le.Line.random(wrapped, "filter").directions[0] if units else dict.fromkeys(moved, torch.zeros(1))
+    model = keras.Model(inputs, layer(inputs, inputs) if name == "MultiHeadAttention" else layer(inputs))
+    model.set_weights([np.random.default_rng(0).normal(size=w.shape) for w in model.get_weights()])  # no bias is 0
+    wrapped, found = le.wrap_keras(model), set()
+    moved = le.Line.random(wrapped, "filter", one_dimensional=True).directions[0]
     for parameter, theta in wrapped.parameters.items():
-        last = next((n for n in units if parameter.endswith(f"/{n}")), None)
-        moving |= {last} if last else set()
-        assert bool(held[parameter].any()) == bool(last)
-        others = tuple(k for k in range(theta.ndim) if k not in units.get(last, []))
+        kernel = next((n for n in units if parameter.endswith(f"/{n}")), "")
+        found |= {kernel} - {""}
+        assert is_one_dimensional(wrapped.owner(parameter), theta) == (kernel == "")
+        others = tuple(k for k in range(theta.ndim) if k not in units.get(kernel, []))
         torch.testing.assert_close(*((t**2).sum(dim=others) for t in (moved[parameter], theta)))
-    assert moving == set(units)
+    assert found == set(units)
 
 
 def test_a_line_joins_two_keras_models_and_their_training_is_a_trajectory():
