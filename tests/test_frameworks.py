@@ -117,8 +117,8 @@ def test_units_are_the_columns_of_a_kernel(classifier):
 def test_a_line_joins_two_classifiers_and_does_not_move_when_they_are_fitted_again(iris, classifier):
     other = MLPClassifier(hidden_layer_sizes=(6,), activation="tanh", solver="lbfgs", max_iter=9, random_state=1, tol=9)
     other.fit(*iris)
-    line = le.Line.between(le.wrap_sklearn(classifier), le.wrap_sklearn(other))
-    expected = [log_loss(iris[1], mlp.predict_proba(iris[0])) for mlp in (classifier, other)]
+    line = le.Line.between(le.wrap_sklearn(other), le.wrap_sklearn(classifier))
+    expected = [log_loss(iris[1], mlp.predict_proba(iris[0])) for mlp in (other, classifier)]
     other.set_params(hidden_layer_sizes=(3, 2)).fit(*iris)
     np.testing.assert_allclose(le.evaluate(line, iris_loss(iris), [(0.0,), (1.0,)])["loss"], expected, rtol=1e-6)
 
@@ -251,6 +251,27 @@ def test_arrays_may_have_any_name():
     np.testing.assert_allclose(found, [900, float((total**2).mean())], rtol=1e-6)
     one = torch.ones(2).double()
     assert model.at(dict.fromkeys(ODD, one))(one).tolist() == [16, 16]  # one tensor under every name
+
+
+class Times(nn.Module):
+    """A function with a parameter of its own, which is no array."""
+
+    def __init__(self):
+        super().__init__()
+        self.factor = nn.Parameter(torch.tensor(3.0))
+
+    def forward(self, theta, x):
+        return self.factor * theta["w"] * x
+
+
+def test_the_function_may_be_any_object_and_is_not_copied():
+    function = Times()
+    model = le.wrap_arrays({"w": np.ones(2)}, function)
+    assert model.names() == {"w"}
+    private = model.private_copy()
+    with torch.no_grad():
+        function.factor += 1
+    assert private(torch.ones(2)).tolist() == [4, 4]
 
 
 @pytest.mark.parametrize("axes", [0, 1, -1, (0, 2), (-1, 0), ()])
