@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import tempfile
 import threading
 import warnings
 
@@ -15,13 +16,10 @@ ARGUMENTS = (
 ).split()
 torch.set_num_threads(1)  # two threads of a small product wait for each other on a busy machine
 
+KERAS_HOME = tempfile.TemporaryDirectory()  # Keras writes its settings as soon as it is imported
+os.environ |= {"KERAS_HOME": KERAS_HOME.name, "KERAS_BACKEND": "torch"}
+
 LOCAL = ("http://127.0.0.1", "ws://127.0.0.1", "data:", "blob:")
-
-
-@pytest.fixture(scope="session", autouse=True)
-def keras_home(tmp_path_factory):
-    """Where Keras, when it is imported, writes its settings."""
-    os.environ["KERAS_HOME"] = str(tmp_path_factory.mktemp("keras"))
 
 
 @pytest.fixture(scope="session")

@@ -1,9 +1,6 @@
 """Models of other frameworks, against those frameworks themselves."""
 
-import os
 import threading
-
-os.environ.setdefault("KERAS_BACKEND", "torch")  # before keras is imported
 
 import keras
 import numpy as np
