@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+import re
 from collections.abc import Callable, Mapping
 from typing import Any, final
 
@@ -11,11 +12,23 @@ import torch
 from torch import Tensor, nn
 
 from .errors import ChoiceError, EvaluationError
-from .models import ModelWrapper
+from .models import ModelWrapper, Selection
 from .normalization import Units
 
 Arrays = Mapping[str, Any]
+Axes = int | tuple[int, ...]
 Function = Callable[[Mapping[str, Tensor], Any], Any]
+
+# Under these names in the module, an array can be called what a module has already (``training``) and have dots.
+_MARK, _DOT = "array ", "\0"
+
+
+def _inner(name: str) -> str:
+    return _MARK + name.replace(".", _DOT)
+
+
+def _outer(name: str) -> str:
+    return name.removeprefix(_MARK).replace(_DOT, ".")
 
 
 @final
@@ -25,36 +38,46 @@ class _ArrayModule(nn.Module):
     def __init__(self, arrays: Mapping[str, Tensor], buffers: Mapping[str, Tensor], function: Function) -> None:
         super().__init__()
         for name, array in arrays.items():
-            self.register_parameter(name, nn.Parameter(array, requires_grad=False))
+            self.register_parameter(_inner(name), nn.Parameter(array, requires_grad=False))
         for name, array in buffers.items():
-            self.register_buffer(name, array)
-        self.function = (function,)  # in a tuple: not copied with the module
+            self.register_buffer(_inner(name), array)
+        self.function = lambda *given: function(*given)  # a plain function, which is not copied with the module
 
     def forward(self, inputs: Any) -> Any:
-        tensors = dict([*self.named_parameters(), *self.named_buffers()])
-        return _as_tensor(self.function[0](tensors, inputs))
+        held = [*self.named_parameters(remove_duplicate=False), *self.named_buffers(remove_duplicate=False)]
+        return _as_tensors(self.function({_outer(n): t for n, t in held}, inputs))
 
 
-def _as_tensor(outputs: Any) -> Tensor:
-    """The outputs as a tensor, which keeps its graph if it has one."""
+def _as_tensors(outputs: Any) -> Any:
+    """The outputs as tensors, which keep their graphs, in whatever holds them."""
     if isinstance(outputs, Tensor):
         return outputs
-    array = np.asarray(outputs)
+    if isinstance(outputs, Mapping):
+        return {name: _as_tensors(o) for name, o in outputs.items()}
+    if isinstance(outputs, tuple | list) and any(hasattr(o, "shape") for o in outputs):
+        return tuple(map(_as_tensors, outputs))
+    array = np.array(outputs)
     if array.dtype.kind not in "fiub":
         raise EvaluationError(
             f"the model's function returned {type(outputs).__name__}, which is no array of numbers. Return the outputs "
             "of the model, one row an example."
         )
-    return torch.from_numpy(np.array(array))
+    return torch.from_numpy(array)
 
 
 @final
 class _ArrayModel(ModelWrapper):
-    """A wrapper that knows which axis of each array has its output units."""
+    """A wrapper whose parameters may have any name, and which knows the axes of their output units."""
 
-    def __init__(self, module: _ArrayModule, units: Mapping[str, int], **options: Any) -> None:
-        super().__init__(module, **options)
-        self._units = {name: Units(axis) for name, axis in units.items()}
+    def __init__(self, module: _ArrayModule, units: Mapping[str, Units], parameters: Selection | None) -> None:
+        super().__init__(module, parameters)
+        self._units = units
+
+    def _own(self, name: str) -> str:
+        return _outer(super()._own(name))
+
+    def _full(self, name: str) -> str:
+        return super()._full(_inner(name))
 
     def owner(self, name: str) -> nn.Module:
         """What tells the filters of a parameter."""
@@ -64,9 +87,9 @@ class _ArrayModel(ModelWrapper):
 def wrap_arrays(
     arrays: Arrays,
     function: Function,
-    unit_axis: int | Mapping[str, int] = 0,
+    unit_axis: Axes | Mapping[str, Axes] = 0,
     buffers: Arrays | None = None,
-    **options: Any,
+    parameters: Selection | None = None,
 ) -> ModelWrapper:
     r"""A model :math:`f(\theta, x)` of any framework, given as named arrays and a function of them.
 
@@ -74,37 +97,40 @@ def wrap_arrays(
     are exact; if it leaves torch, gradients are found by central differences, and there are no Hessians.
 
     Args:
-        arrays: The parameters :math:`\theta`: NumPy arrays or tensors of a floating type, by name. They are copied.
-            Dots in names become slashes.
-        function: ``function(tensors, inputs) -> outputs``: tensors by the same names, and what a metric calls the model
-            with; outputs as a tensor or an array, one row an example. It may be called by several threads at once.
+        arrays: The parameters :math:`\theta`: NumPy arrays or tensors of a floating type, by name. They are copied, so
+            that training the model later moves nothing here.
+        function: ``function(tensors, inputs) -> outputs``: tensors by the same names, which it must not change, and
+            what a metric calls the model with; outputs as a tensor or an array, one row an example, or several in a
+            tuple or dict. It may be called by several threads at once.
         unit_axis: The axis of each weight that has one entry an output unit, for filter normalization: 0 for (out, in)
-            as in PyTorch, -1 for (in, out); or by name, 0 where a name is missing.
+            as in PyTorch, -1 for (in, out). Several, as (1, 2) for (in, heads, out), count their units together; ()
+            is for what has none, as a bias; arrays of one dimension never have. Or by name, 0 where a name is missing.
         buffers: Arrays that the function needs too and that do not span the space.
-        **options: ``parameters`` as for ``ModelWrapper``.
+        parameters: Which arrays span the space, as for ``ModelWrapper``; by default all.
 
     Raises:
-        ChoiceError: If an array is not of a floating type, or there is none.
+        ChoiceError: If an array is not of a floating type, is a buffer too or lacks its unit axis, or there is none.
 
     References:
         Li et al. 2018, Visualizing the Loss Landscape of Neural Nets, section 4 (filters).
     """
-    tensors = {_name(n): _copied(n, a) for n, a in arrays.items()}
+    fixed = {name: _copied(name, array) for name, array in (buffers or {}).items()}
+    tensors = {name: _copied(name, array) for name, array in arrays.items()}
+    axes = unit_axis if isinstance(unit_axis, Mapping) else dict.fromkeys(tensors, unit_axis)
+    for name in axes.keys() - tensors.keys():
+        raise ChoiceError("unit_axis", name, f"by names of arrays (here: {', '.join(list(tensors)[:5])})")
+    units = {}
     for name, tensor in tensors.items():
+        if name in fixed:
+            raise ChoiceError(f"array '{name}'", "both", "either in arrays, which span the space, or in buffers")
         if not tensor.is_floating_point():
             raise ChoiceError(f"array '{name}'", str(tensor.dtype), "of a floating type; pass others as buffers")
-    fixed = {_name(n): _copied(n, a) for n, a in (buffers or {}).items()}
-    back = {_name(n): n for n in (*arrays, *(buffers or {}))}
-    axes = {_name(n): unit_axis if isinstance(unit_axis, int) else unit_axis.get(n, 0) for n in arrays}
-
-    def renamed(state: Mapping[str, Tensor], inputs: Any) -> Any:
-        return function({back[n]: t for n, t in state.items()}, inputs)
-
-    return _ArrayModel(_ArrayModule(tensors, fixed, renamed), axes, **options)
-
-
-def _name(name: str) -> str:
-    return name.replace(".", "/")
+        given = axes.get(name, 0)
+        own = (given,) if isinstance(given, int) else tuple(given)
+        if tensor.ndim > 1 and len({k % tensor.ndim for k in own if -tensor.ndim <= k < tensor.ndim}) < len(own):
+            raise ChoiceError(f"unit_axis of '{name}'", given, f"one or more axes of its shape {tuple(tensor.shape)}")
+        units[name] = Units(own)
+    return _ArrayModel(_ArrayModule(tensors, fixed, function), units, parameters)
 
 
 def _copied(name: str, array: Any) -> Tensor:
@@ -112,20 +138,24 @@ def _copied(name: str, array: Any) -> Tensor:
         return array.detach().clone()
     try:
         return torch.from_numpy(np.array(array))
-    except TypeError as error:
+    except (TypeError, ValueError) as error:
         raise ChoiceError(f"array '{name}'", type(array).__name__, "an array of numbers or a tensor") from error
 
 
-def wrap_sklearn(estimator: Any) -> ModelWrapper:
-    """A fitted ``MLPClassifier`` or ``MLPRegressor`` of scikit-learn, which is never changed.
+def wrap_sklearn(estimator: Any, parameters: Selection | None = None) -> ModelWrapper:
+    """A fitted ``MLPClassifier`` or ``MLPRegressor`` of scikit-learn as it is now; it is never changed.
 
-    Its own code is evaluated, in the type of its weights. A classifier's outputs are the probabilities of
-    ``predict_proba``: the log loss is ``Loss(torch.nn.functional.nll_loss, ...)`` of their logarithm, as in
-    ``forward=lambda model, batch: model(batch[0]).log()``. A regressor's are those of ``predict``. There are no
-    derivatives but by differences.
+    Its own code is evaluated, in float64. A regressor's outputs are those of ``predict``, a classifier's the
+    probabilities of ``predict_proba``. The log loss of classes 0, 1, ..., clipped as scikit-learn clips it, is
+
+    >>> Loss(torch.nn.functional.nll_loss, inputs, targets,
+    ...      forward=lambda model, batch: model(batch[0]).clamp_min(torch.finfo(torch.float64).eps).log())
+
+    The penalty ``alpha`` is no part of it. There are no derivatives but by differences.
 
     Args:
         estimator: Fitted.
+        parameters: Which of ``coefs_/0``, ``intercepts_/0``, ... span the space; by default all.
 
     Raises:
         ChoiceError: If it is no multilayer perceptron, or not fitted.
@@ -137,28 +167,34 @@ def wrap_sklearn(estimator: Any) -> ModelWrapper:
         raise ChoiceError(
             "estimator", type(estimator).__name__, "a fitted MLPClassifier or MLPRegressor; call fit first"
         )
-    weights = {f"coefs_/{k}": w for k, w in enumerate(estimator.coefs_)}
-    biases = {f"intercepts_/{k}": b for k, b in enumerate(estimator.intercepts_)}
+    weights = {f"coefs_/{k}": np.asarray(w, float) for k, w in enumerate(estimator.coefs_)}
+    biases = {f"intercepts_/{k}": np.asarray(b, float) for k, b in enumerate(estimator.intercepts_)}
+    fitted = copy.copy(estimator)
+    vars(fitted).pop("feature_names_in_", None)  # inputs are tensors, whose columns have no names
 
     def function(tensors: Mapping[str, Tensor], inputs: Any) -> Any:
-        moved = copy.copy(estimator)
+        moved = copy.copy(fitted)
         moved.coefs_ = [tensors[n].detach().cpu().numpy() for n in weights]
         moved.intercepts_ = [tensors[n].detach().cpu().numpy() for n in biases]
         predict = moved.predict_proba if hasattr(moved, "predict_proba") else moved.predict
         return predict(inputs.detach().cpu().numpy() if isinstance(inputs, Tensor) else inputs)
 
-    return wrap_arrays(weights | biases, function, unit_axis=-1)
+    return wrap_arrays(weights | biases, function, unit_axis=-1, parameters=parameters)
 
 
-def wrap_keras(model: Any) -> ModelWrapper:
-    """A built Keras 3 model on any backend, which is never changed.
+def wrap_keras(model: Any, parameters: Selection | None = None) -> ModelWrapper:
+    """A built Keras 3 model on any backend, as it is now; it is never changed.
 
     It is evaluated by its ``stateless_call`` with ``training=False``. On the PyTorch backend derivatives are exact; on
     others, gradients are found by differences. Weights that are not trainable (statistics of batch norm, frozen layers)
-    do not span the space. Filters are the entries of the last axis, of the first one in an ``Embedding``.
+    do not span the space. Filters are found by the types of Keras's own layers; of a layer of your own they are the
+    entries of the last axis.
 
     Args:
         model: A ``keras.Model`` whose weights exist.
+        parameters: Which weights span the space; by default all that are trainable. They are named by their number and
+            layer, as ``0/dense/kernel``, without the numbers that Keras gives, so that two models of one architecture
+            have the same names.
 
     Raises:
         ChoiceError: If it is no Keras model, or not built.
@@ -172,19 +208,51 @@ def wrap_keras(model: Any) -> ModelWrapper:
         )
     import keras
 
-    trained = {f"{k}/{v.path}": v for k, v in enumerate(model.trainable_variables)}  # paths need not be unique
-    fixed = {f"{k}/{v.path}": v for k, v in enumerate(model.non_trainable_variables, len(trained))}
+    def named(variables: list[Any], first: int) -> dict[str, Any]:
+        paths = (v.path.removeprefix(f"{model.name}/") for v in variables)
+        plain = (re.sub(r"_\d+(?=/)", "", path) for path in paths)
+        return {f"{k}/{name}": v for k, (name, v) in enumerate(zip(plain, variables, strict=True), first)}
+
+    trained = named(model.trainable_variables, 0)
+    fixed = named(model.non_trainable_variables, len(trained))
     on_torch = keras.backend.backend() == "torch"
     plain = (lambda v: v.value) if on_torch else keras.ops.convert_to_numpy
     arrays, buffers = ({n: plain(v) for n, v in vs.items()} for vs in (trained, fixed))
-    axes = {n: 0 if n.endswith("/embeddings") else -1 for n in trained}
+    special = _keras_units(model)
+    axes = {n: special.get(id(v), -1) for n, v in trained.items()}
 
     def native(value: Any) -> Any:
         return value if on_torch or not isinstance(value, Tensor) else value.detach().cpu().numpy()
 
     def function(tensors: Mapping[str, Tensor], inputs: Any) -> Any:
         states = ([native(tensors[n]) for n in names] for names in (trained, fixed))
-        outputs, _ = model.stateless_call(*states, native(inputs), training=False)
-        return outputs if on_torch else keras.ops.convert_to_numpy(outputs)
+        outputs, _ = model.stateless_call(*states, keras.tree.map_structure(native, inputs), training=False)
+        return outputs if on_torch else keras.tree.map_structure(keras.ops.convert_to_numpy, outputs)
 
-    return wrap_arrays(arrays, function, axes, buffers)
+    return wrap_arrays(arrays, function, axes, buffers, parameters)
+
+
+_KERAS_VECTORS = ("bias", "gamma", "beta", "alpha")  # one number a unit, whatever their shape
+
+
+def _keras_units(model: Any) -> dict[int, Axes]:
+    """The axes of the output units of those weights of Keras's layers where they are not the last one, by id."""
+    from keras import layers
+
+    transposed = layers.Conv1DTranspose | layers.Conv2DTranspose | layers.Conv3DTranspose  # (..., out, in)
+    depthwise = layers.DepthwiseConv1D | layers.DepthwiseConv2D  # (..., in, multiplier)
+    found: dict[int, Axes] = {}
+    for layer in model._flatten_layers():
+        for variable in layer.weights:
+            if variable.name in _KERAS_VECTORS:
+                found[id(variable)] = ()
+            elif variable.name == "embeddings":
+                found[id(variable)] = 0
+            elif variable.name == "depthwise_kernel" or isinstance(layer, depthwise):
+                found[id(variable)] = (-2, -1)
+            elif isinstance(layer, transposed):
+                found[id(variable)] = -2
+            elif isinstance(layer, layers.EinsumDense) and variable.name == "kernel":  # attention: "abc,cde->abde"
+                _, kernel, outputs = re.split(",|->", layer.equation)
+                found[id(variable)] = tuple(k for k, letter in enumerate(kernel) if letter in outputs)
+    return found

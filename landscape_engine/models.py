@@ -132,6 +132,9 @@ class ModelWrapper:
     def _own(self, name: str) -> str:
         return name.removeprefix(self._prefix)
 
+    def _full(self, name: str) -> str:
+        return self._prefix + name
+
     @property
     def dtype(self) -> torch.dtype:
         """Type in which points are formed: float64 when a parameter is float64, float32 otherwise."""
@@ -166,7 +169,7 @@ class ModelWrapper:
 
     def owner(self, name: str) -> nn.Module:
         """The submodule that holds a parameter, which tells what a filter of it is."""
-        return self._root.get_submodule((self._prefix + name).rpartition(".")[0])
+        return self._root.get_submodule(self._full(name).rpartition(".")[0])
 
     def forward(self, *args: Any, **kwargs: Any) -> Any:
         """The model's output at this wrapper's parameters, for the arguments of the module's forward."""
@@ -181,7 +184,7 @@ class ModelWrapper:
 
         Whatever the function does with the model it is given counts: attributes, methods, several forward passes.
         """
-        state = {self._prefix + n: t for n, t in {**self.parameters, **self.buffers}.items()}
+        state = {self._full(n): t for n, t in {**self.parameters, **self.buffers}.items()}
         with self._evaluating():
             return functional_call(self._root, state, (function, *args), kwargs)
 
@@ -351,6 +354,7 @@ def wrap_model(model: nn.Module | ModelWrapper, **options: Any) -> ModelWrapper:
         if options:
             raise ChoiceError("model", type(model).__name__, "a module, if it is to be wrapped with options")
         return model
-    if not isinstance(model, nn.Module):
-        raise ChoiceError("model", type(model).__name__, "a torch.nn.Module or a ModelWrapper")
+    if not isinstance(model, nn.Module) or hasattr(model, "stateless_call"):  # Keras's on PyTorch are modules too
+        expected = "a torch.nn.Module or a ModelWrapper, which wrap_keras, wrap_sklearn and wrap_arrays make of others"
+        raise ChoiceError("model", type(model).__name__, expected)
     return ModelWrapper(model, **options)

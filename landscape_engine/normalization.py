@@ -32,12 +32,12 @@ class Units(nn.Module):
     """Stands for the layer of a weight of another framework.
 
     Args:
-        axis: The axis of the weight that has one entry for each output unit.
+        axes: The axes of the weight that have one entry for each output unit; none if it has no filters, as a bias.
     """
 
-    def __init__(self, axis: int) -> None:
+    def __init__(self, axes: tuple[int, ...]) -> None:
         super().__init__()
-        self.axis = axis
+        self.axes, self.first = axes, tuple(range(len(axes)))
 
 
 def is_one_dimensional(owner: nn.Module, parameter: Tensor) -> bool:
@@ -48,11 +48,13 @@ def is_one_dimensional(owner: nn.Module, parameter: Tensor) -> bool:
     its leading dimension is 1, as that of class tokens (1, 1, d), position tokens (1, n, d) and attention's
     ``bias_k``, or if only one of its dimensions is longer than 1, as in a layer scale (d, 1, 1). Any other counts as
     a weight with one row for each output unit, a matrix (1, d) or (n, d) always, since its shape cannot tell it from
-    the weight of a linear layer.
+    the weight of a linear layer. Of a weight of another framework, ``Units`` knows.
     """
     if isinstance(owner, _ONE_DIMENSIONAL) or parameter.ndim <= 1:
         return True
-    if isinstance(owner, (*_MANY_DIMENSIONAL, Units)) or parameter.ndim == 2:
+    if isinstance(owner, Units):
+        return not owner.axes
+    if isinstance(owner, _MANY_DIMENSIONAL) or parameter.ndim == 2:
         return False
     return len(parameter) == 1 or parameter.numel() == max(parameter.shape)
 
@@ -68,7 +70,7 @@ def as_filters(owner: nn.Module, parameter: Tensor) -> Tensor:
     if is_one_dimensional(owner, parameter):
         return parameter.reshape(1, -1)
     if isinstance(owner, Units):
-        parameter = parameter.movedim(owner.axis, 0)
+        parameter = parameter.movedim(owner.axes, owner.first).flatten(0, len(owner.axes) - 1)
     if isinstance(owner, nn.modules.conv._ConvTransposeNd):
         grouped = parameter.reshape(owner.groups, -1, *parameter.shape[1:])
         return grouped.transpose(1, 2).reshape(owner.groups * parameter.shape[1], -1)
@@ -81,7 +83,7 @@ def from_filters(owner: nn.Module, rows: Tensor, like: Tensor) -> Tensor:
         grouped = rows.reshape(owner.groups, like.shape[1], -1, *like.shape[2:])
         return grouped.transpose(1, 2).reshape(like.shape)
     if isinstance(owner, Units) and not is_one_dimensional(owner, like):
-        return rows.reshape(like.movedim(owner.axis, 0).shape).movedim(0, owner.axis)
+        return rows.reshape(like.movedim(owner.axes, owner.first).shape).movedim(owner.first, owner.axes)
     return rows.reshape(like.shape)
 
 

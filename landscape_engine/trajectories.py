@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import final
@@ -132,9 +132,13 @@ class TrajectoryRecorder:
     >>> recorder = TrajectoryRecorder(model)
     >>> recorder.record(step)      # in the training loop, as often as wanted
     >>> recorder.trajectory().save("run.safetensors")
+
+    Args:
+        model: A module, a wrapper, or a function that wraps a model anew, which one of another framework needs:
+            ``lambda: wrap_keras(model)``.
     """
 
-    def __init__(self, model: nn.Module | ModelWrapper) -> None:
+    def __init__(self, model: nn.Module | ModelWrapper | Callable[[], ModelWrapper]) -> None:
         self._model = model
         self._states: list[dict[str, Tensor]] = []
         self._steps: list[int] = []
@@ -143,7 +147,7 @@ class TrajectoryRecorder:
         """Keep a copy of every parameter and buffer. Steps must increase."""
         if self._steps and step <= self._steps[-1]:
             raise ChoiceError("step", step, f"greater than {self._steps[-1]}, the step recorded before it")
-        model = self._model
+        model = self._model if isinstance(self._model, nn.Module | ModelWrapper) else self._model()
         state = model.state_dict() if isinstance(model, nn.Module) else {**model.parameters, **model.buffers}
         self._states.append({n: t.detach().cpu().clone() for n, t in state.items()})
         self._steps.append(step)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import tempfile
 import threading
 import warnings
 
@@ -16,6 +17,9 @@ ARGUMENTS = (
     "--disable-component-update --disable-sync --use-gl=angle --use-angle=swiftshader --enable-unsafe-swiftshader"
 ).split()
 torch.set_num_threads(1)  # two threads of a small product wait for each other on a busy machine
+
+KERAS_HOME = tempfile.TemporaryDirectory()  # Keras writes its settings as soon as it is imported
+os.environ |= {"KERAS_HOME": KERAS_HOME.name, "KERAS_BACKEND": "torch"}
 
 LOCAL = ("http://127.0.0.1", "ws://127.0.0.1", "data:", "blob:")
 

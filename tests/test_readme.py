@@ -1,13 +1,10 @@
 """What the README and the pages for newcomers show works as it stands there."""
 
-import os
 import re
 from pathlib import Path
 
 import matplotlib
 import pytest
-
-os.environ.setdefault("KERAS_BACKEND", "torch")  # before keras is imported
 
 ROOT = Path(__file__).parent.parent
 
