@@ -1,8 +1,8 @@
 """What curvature costs: `pip install PyHessian==0.1`, then `python benchmarks/curvature.py`.
 
 For two networks: a Hessian-vector product in units of a gradient; then the largest and the smallest eigenvalue to 0.1 %
-and the trace of 32 probes, in units of the time in which PyHessian finds the eigenvalue of largest absolute value and the
-trace. Medians of five runs, one thread, one process.
+and the trace of 32 probes, in units of the time in which PyHessian finds the eigenvalue of largest absolute value, and
+its trace. Medians of five runs, one thread, one process.
 """
 
 from __future__ import annotations
