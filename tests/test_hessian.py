@@ -69,6 +69,7 @@ DERIVED = {
     metrics.SmallestCurvature: ({}, lambda g, h: ends(h, 1)[1]),
     metrics.ConvexityRatio: ({}, lambda g, h: abs(ends(h, 1)[1] / ends(h, 1)[0])),
     metrics.HessianIndex: ({}, lambda g, h: (np.linalg.eigvalsh(h) < -1e-9).sum()),
+    metrics.HessianTrace: ({"probes": 1000}, lambda g, h: np.trace(h)),
     metrics.CurvaturePositivity: ({"weighted": True}, lambda g, h: positivity(np.linalg.eigvalsh(h), True)),
 }
 

@@ -180,13 +180,16 @@ def trace(operator: Operator, probes: int = 32, seed: int = 0) -> Sampled:
 
     Args:
         operator: The matrix.
-        probes: Products, one a probe; the standard error falls with the root of their number.
+        probes: Products, one a probe; the standard error falls with the root of their number. If there are as many as
+            rows, the unit vectors are taken instead, so that the trace is exact and its standard error 0.
         seed: Of the probes.
 
     References:
         Hutchinson 1990, A Stochastic Estimator of the Trace of the Influence Matrix.
     """
-    vectors = (_probe(operator, seed, k) for k in range(_at_least_one("probes", probes)))
+    if _at_least_one("probes", probes) >= operator.size:
+        return Sampled(float(np.trace(dense(operator, operator.size))), 0.0)
+    vectors = (_probe(operator, seed, k) for k in range(probes))
     return _mean(np.array([float(z @ (operator @ z)) for z in vectors]))
 
 

@@ -24,7 +24,8 @@ class HessianTrace(CurvatureMetric, EstimatedMetric):
 
     Args:
         loss: See ``DerivedMetric``.
-        probes: Hessian-vector products; the standard error falls with the root of their number.
+        probes: Hessian-vector products; the standard error falls with the root of their number, to 0 where there are as
+            many as parameters.
         seed: Of the probes.
         parameters: See ``DerivedMetric``.
         matrix: See ``CurvatureMetric``.
