@@ -1,5 +1,6 @@
 """State and jobs, without a screen."""
 
+import sys
 import threading
 import time
 
@@ -138,3 +139,23 @@ def test_a_changed_choice_ends_the_profile_of_the_model_before():
         sources.profile("digits_cnn", 100, check=check)
     assert len(seen) == 3
     assert len(sources.profile("digits_cnn", 100)["train_loss"]) == len(sources.load("digits_cnn").positions)
+
+
+def test_a_model_whose_package_is_missing_is_a_sentence_and_the_model_before_stays(monkeypatch):
+    from explorer.app import Explorer
+
+    monkeypatch.setattr(sources, "load", sources.load.__wrapped__)  # a policy that nobody has asked yet
+    explorer = Explorer()
+    try:
+        monkeypatch.setitem(sys.modules, "gymnasium", None)
+        explorer.state.model = "cartpole_policy"
+        assert explorer.state.message == (
+            "The expected return needs gymnasium, which is not installed: "
+            'pip install "loss-landscape-explorer[reinforcement]".'
+        )
+        assert (explorer.state.model, explorer.state.metric) == ("digits_mlp", "loss")
+    finally:
+        explorer.runner.close()
+        for thread in threading.enumerate():
+            if thread.name == "landscape":
+                thread.join(10)
