@@ -51,6 +51,7 @@ def test_a_map_of_curvature_is_that_of_the_whole_network(open_spirals, spirals):
     page.get_by_text("spirals_mlp, trajectory plane, largest curvature, training loss").first.wait_for()
     result = explorer.state.result
     assert result.profile["train_lambda_max"][-1] == pytest.approx(eigenvalues[-1], rel=2e-3)
+    wait(page, lambda: explorer.picture.z_title == "λ max")
     on_map, _ = explorer.picture.value_at(result.path[-1:])
     assert on_map[0] == pytest.approx(eigenvalues[-1], rel=2e-3)
     known = int(result.landscape["evaluated"].sum())
@@ -106,8 +107,8 @@ def test_a_policy_is_measured_by_its_return_with_error_bars(visit):
     own = metric.estimate(sample_models.load("cartpole_policy").model)
     assert result.profile["train_return"][-1] == own.value
     assert float(result.landscape["train_return"].sel(alpha=0, beta=0)) == own.value
+    wait(page, lambda: len(explorer.profile._bars.data["t"]) == 2 * len(result.source.steps))
     bars = explorer.profile._bars.data
-    assert len(bars["t"]) == 2 * len(result.source.steps)
     assert max(np.subtract(bars["high"], bars["low"])) > 10  # the returns of a policy in training scatter
     page.wait_for_function("deep('.bk-spectrum')[0].offsetWidth === 0")
     page.get_by_label("Metric").first.click()
