@@ -204,15 +204,31 @@ def test_a_gradient_out_of_sight_is_found_by_differences():
     expected = matrix @ [0.5, -2.0] + 0.3
     np.testing.assert_allclose(measured(metrics.LossGradient(Opaque(matrix, 0.3)), here), expected, rtol=1e-8)
     np.testing.assert_allclose(measured(metrics.LossGradient(Quadratic(matrix, 0.3)), here), expected, rtol=1e-12)
-    with pytest.raises(le.EvaluationError, match="'quadratic' has no Hessian: it is not PyTorch's to differentiate"):
+    with pytest.raises(le.EvaluationError, match="'quadratic' has no Hessian: PyTorch cannot differentiate it"):
         measured(metrics.Hessian(Opaque(matrix)), here)
     with pytest.raises(le.EvaluationError, match="central differences for its 20,001 parameters are too many"):
         measured(metrics.GradientNorm(Bowl()), nn.Linear(20_000, 1))
 
 
-def test_accuracy_has_no_gradient():
+def test_accuracy_has_no_derivatives():
+    accuracy = metrics.Accuracy(*data())
     with pytest.raises(le.EvaluationError, match="'accuracy' has no gradient: it is piecewise constant"):
-        measured(metrics.GradientNorm(metrics.Accuracy(*data())), net("plain"))
+        measured(metrics.GradientNorm(accuracy), net("plain"))
+    with pytest.raises(le.EvaluationError, match="'accuracy' has no Hessian: it is piecewise constant"):
+        measured(metrics.LargestCurvature(accuracy), net("plain"))
+
+
+@pytest.mark.parametrize("width", [3, 300])
+def test_where_a_loss_is_not_finite_its_curvature_is_nan_and_a_map_goes_on(width):
+    torch.manual_seed(0)
+    module = nn.Sequential(nn.Linear(4, width), nn.ReLU(), nn.Linear(width, 3)).double()
+    loss = Loss(lambda o, y: F.cross_entropy(o, y) / (1 - (o.detach().abs().max() > 1e3).double()), *data())
+    kinds = [metrics.LargestCurvature, metrics.ConvexityRatio, metrics.HessianIndex, metrics.HessianTrace]
+    made = [kind(loss) for kind in kinds] + [metrics.CurvaturePositivity(loss, probes=2, steps=5)]
+    line = le.Line.random(module, extent=1e4)
+    found = le.evaluate(line, made, [(0.0,), (1e4,)])
+    for metric in made:
+        assert np.isfinite(found[metric.name][0]) and np.isnan(found[metric.name][1]), metric.name
 
 
 def test_the_trace_is_within_three_standard_errors_as_often_as_it_should(symmetric):

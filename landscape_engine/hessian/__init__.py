@@ -7,7 +7,7 @@ A network's Hessian has as many rows as the network has parameters, so it is nev
 
 from .objective import Objective, Part
 from .operators import OPERATORS, GaussNewtonOperator, HessianOperator, Operator
-from .spectrum import Density, Eigenpairs, Sampled, dense, density, eigenpairs, index, trace
+from .spectrum import Density, Eigenpairs, Sampled, dense, density, eigenpairs, eigenvalues, index, trace
 
 __all__ = [
     "OPERATORS",
@@ -22,6 +22,7 @@ __all__ = [
     "dense",
     "density",
     "eigenpairs",
+    "eigenvalues",
     "index",
     "trace",
 ]

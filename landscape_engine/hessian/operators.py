@@ -90,8 +90,13 @@ class HessianOperator(Operator):
 
     def _graph(self, theta: tuple[Tensor, ...], part: Part) -> Any:
         value = part.value(*part.outputs)
+        if not value.requires_grad and part.outputs:
+            raise self._refuse("it is piecewise constant. Choose a loss.")
         if not value.requires_grad:
-            raise self._refuse("it is not PyTorch's to differentiate. Differences give first derivatives only.")
+            raise self._refuse(
+                "PyTorch cannot differentiate it by these parameters: its model is of another framework, or does not "
+                "use them. Differences give first derivatives only."
+            )
         return theta, slopes(value, theta, create_graph=True)
 
     def _product(self, graph: Any, vector: Sequence[Tensor]) -> tuple[Tensor, ...]:

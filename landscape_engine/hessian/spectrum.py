@@ -10,10 +10,10 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 from scipy.linalg import eigh_tridiagonal
-from scipy.sparse.linalg import ArpackError, ArpackNoConvergence, LinearOperator, eigsh
+from scipy.sparse.linalg import ArpackError, LinearOperator, eigsh
 from torch import Tensor
 
-from ..errors import ChoiceError, EvaluationError
+from ..errors import ChoiceError
 from .operators import Operator
 
 DENSE_BELOW = 64  # up to this size all products are cheaper than an iteration
@@ -39,13 +39,20 @@ def dense(operator: Operator, largest: int = LARGEST_DENSE) -> Array:
     return (matrix + matrix.T) / 2
 
 
+def eigenvalues(operator: Operator) -> Array:
+    """All eigenvalues, ascending, of a matrix that is formed; NaN if it is not finite."""
+    matrix = dense(operator)
+    finite = bool(np.isfinite(matrix).all())
+    return np.asarray(np.linalg.eigvalsh(matrix) if finite else np.full(len(matrix), np.nan), dtype=np.float64)
+
+
 @final
 @dataclass(frozen=True, eq=False)
 class Eigenpairs:
     r"""Eigenvalues and eigenvectors of a symmetric matrix.
 
     Args:
-        values: (k,), descending; NaN if the iteration did not converge.
+        values: (k,), descending; NaN if the iteration did not converge or the matrix is not finite.
         vectors: (k, n), of length 1, the entry of largest absolute value positive.
         residuals: (k,), the lengths of :math:`A v - \lambda v`: an eigenvalue of the matrix lies that near.
         converged: Whether they were found to the tolerance.
@@ -88,8 +95,11 @@ def eigenpairs(
         raise ChoiceError("k", k, f"from 1 to {n}, the number of parameters")
     ends = max(largest, smallest)
     if n <= max(DENSE_BELOW, 4 * ends):
-        values, vectors = np.linalg.eigh(dense(operator, n))
-        return _picked(operator, values, vectors, largest, smallest, True)
+        matrix = dense(operator, n)
+        if not np.isfinite(matrix).all():
+            return _nothing(n, k)
+        values, vectors = np.linalg.eigh(matrix)
+        return _picked(operator, values, vectors, largest, smallest)
 
     def product(v: Array) -> Array:
         return (operator @ torch.from_numpy(v.reshape(-1)).to(operator.device)).cpu().numpy()
@@ -100,31 +110,33 @@ def eigenpairs(
         image = product(probe)
         shift = float(np.linalg.norm(image))
         if not np.isfinite(shift):
-            raise EvaluationError(f"{operator.objective.name} has no finite {operator.long_name} here.")
+            return _nothing(n, k)
         if shift == 0:
-            return _picked(operator, np.zeros(k), np.eye(n, k), largest, smallest, True)
+            return _picked(operator, np.zeros(k), np.eye(n, k), largest, smallest)
         probe = image / shift
     shift *= 2  # so that it cannot make the matrix zero
     shifted = LinearOperator((n, n), matvec=lambda v: product(v) + shift * v.reshape(-1), dtype=np.float64)
     which, count = ("BE", 2 * ends) if largest and smallest else ("LA" if largest else "SA", ends)
-    converged = True
     try:
         values, vectors = eigsh(
             shifted, k=count, which=which, tol=tolerance or operator.objective.precision, v0=start, maxiter=iterations
         )
-    except ArpackNoConvergence:
-        values, vectors, converged = np.full(count, np.nan), np.full((n, count), np.nan), False
-    except ArpackError as error:
-        raise EvaluationError(f"the eigenvalues of the {operator.long_name} were not found ({error}).") from error
+    except ArpackError:
+        return _nothing(n, k)
     order = np.argsort(values)
-    return _picked(operator, values[order] - shift, vectors[:, order], largest, smallest, converged)
+    return _picked(operator, values[order] - shift, vectors[:, order], largest, smallest)
 
 
-def index(operator: Operator) -> int:
+def _nothing(n: int, k: int) -> Eigenpairs:
+    """No eigenpairs were found."""
+    return Eigenpairs(np.full(k, np.nan), np.full((k, n), np.nan), np.full(k, np.nan), False)
+
+
+def index(operator: Operator) -> float:
     r"""The number of negative eigenvalues: 0 at a minimum, 1 and more at saddle points.
 
     An eigenvalue counts as negative if it is below 0 by more than rounding. The smallest ones are found, twice as many
-    each time, until one of them is not negative; all of them where many are.
+    each time, until one of them is not negative; all of them where many are. NaN if the matrix is not finite.
 
     Args:
         operator: The matrix.
@@ -135,17 +147,18 @@ def index(operator: Operator) -> int:
     n, count = operator.size, 4
     while 4 * count < n and n > SMALL:
         ends = eigenpairs(operator, 1, count).values
+        if not np.isfinite(ends).all():
+            return float("nan")
         rounding = operator.objective.precision * np.abs(ends).max()
         if ends[1] >= -rounding:
-            return int((ends[1:] < -rounding).sum())
+            return float((ends[1:] < -rounding).sum())
         count *= 2
-    values = np.linalg.eigvalsh(dense(operator))
-    return int((values < -operator.objective.precision * np.abs(values).max()).sum())
+    values = eigenvalues(operator)
+    small = operator.objective.precision * np.abs(values).max()
+    return float((values < -small).sum()) if np.isfinite(small) else float("nan")
 
 
-def _picked(
-    operator: Operator, values: Array, vectors: Array, largest: int, smallest: int, converged: bool
-) -> Eigenpairs:
+def _picked(operator: Operator, values: Array, vectors: Array, largest: int, smallest: int) -> Eigenpairs:
     """The wanted of ascending eigenvalues, descending, with signs and residuals."""
     last = len(values) - 1
     chosen = [*range(last, last - largest, -1), *range(smallest - 1, -1, -1)]
@@ -153,7 +166,7 @@ def _picked(
     rows = rows * np.where(rows[np.arange(len(rows)), np.abs(rows).argmax(axis=1)] < 0, -1.0, 1.0)[:, None]
     images = np.array([(operator @ torch.from_numpy(row).to(operator.device)).cpu().numpy() for row in rows])
     residuals = np.linalg.norm(images - values[chosen, None] * rows, axis=1)
-    return Eigenpairs(values[chosen], rows, residuals, converged)
+    return Eigenpairs(values[chosen], rows, residuals, True)
 
 
 def _probe(operator: Operator, seed: int, index: int) -> Tensor:
@@ -256,6 +269,8 @@ def density(operator: Operator, probes: int = 8, steps: int = 80, seed: int = 0)
     nodes, weights = np.zeros((2, _at_least_one("probes", probes), steps))
     for k in range(probes):
         diagonal, beside = _lanczos(operator, _probe(operator, seed, k), steps)
+        if not np.isfinite(diagonal).all():  # a matrix that is not finite has no density
+            return Density(np.full_like(nodes, np.nan), np.full_like(weights, np.nan), operator.size)
         values, vectors = eigh_tridiagonal(diagonal, beside)
         nodes[k, : len(values)], weights[k, : len(values)] = values, vectors[0] ** 2
         nodes[k, len(values) :] = values[0]  # of weight 0

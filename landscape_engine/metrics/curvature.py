@@ -243,5 +243,5 @@ class HessianIndex(CurvatureMetric):
     name, long_name, smooth, positive, bounds = "hessian_index", "negative curvatures", False, True, (0.0, None)
 
     def __call__(self, model_wrapper: ModelWrapper) -> float:
-        """How many eigenvalues are negative."""
-        return float(index(self.operator(model_wrapper)))
+        """How many eigenvalues are negative; NaN where the Hessian is not finite."""
+        return index(self.operator(model_wrapper))

@@ -7,7 +7,7 @@ from typing import ClassVar, final
 import numpy as np
 
 from ..errors import ChoiceError
-from ..hessian import Density, Sampled, dense, density, trace
+from ..hessian import Density, Sampled, density, eigenvalues, trace
 from ..hessian.spectrum import SMALL
 from ..models import ModelWrapper, Selection
 from .base import Estimate, EstimatedMetric, Metric
@@ -124,11 +124,13 @@ class CurvaturePositivity(_DensityMetric, EstimatedMetric):
         """The share, and its standard error where it is sampled."""
         operator = self.operator(model_wrapper)
         if operator.size <= SMALL:
-            values = np.asarray(np.linalg.eigvalsh(dense(operator)), dtype=np.float64)
+            values = eigenvalues(operator)
             found = Density(values[None], np.ones((1, len(values))) / len(values), len(values))
         else:
             found = self.density(model_wrapper)
         rounding = operator.objective.precision * np.abs(found.nodes).max()
+        if not np.isfinite(rounding):
+            return Estimate(float("nan"))
         size = np.abs if self._weighted else np.ones_like
         above = (found.weights * size(found.nodes) * (found.nodes > rounding)).sum(axis=1)
         whole = (found.weights * size(found.nodes)).sum(axis=1)
