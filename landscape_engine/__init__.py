@@ -8,9 +8,11 @@ from .errors import (
     FileFormatError,
     LandscapeError,
     MismatchError,
+    SearchError,
 )
 from .evaluation import Evaluator, automatic_extent, evaluate
 from .frameworks import wrap_arrays, wrap_keras, wrap_sklearn
+from .iteration import Outcome, Step
 from .models import GeneralModelWrapper, ModelWrapper, wrap_model
 from .refinement import Progress, Refiner, over_seeds, refine
 from .storage import load, save
@@ -48,6 +50,9 @@ __all__ = [
     "Refiner",
     "over_seeds",
     "refine",
+    # step by step
+    "Outcome",
+    "Step",
     # in one call
     "linear_interpolation",
     "planar_interpolation",
@@ -64,4 +69,5 @@ __all__ = [
     "FileFormatError",
     "LandscapeError",
     "MismatchError",
+    "SearchError",
 ]

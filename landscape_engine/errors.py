@@ -39,3 +39,7 @@ class FileFormatError(LandscapeError, ValueError):
 
 class EvaluationError(LandscapeError, RuntimeError):
     """A metric failed at a point. Fields: ``point`` (coordinates by dimension); the cause is chained."""
+
+
+class SearchError(LandscapeError, RuntimeError):
+    """A search has not converged, and its caller asked for an error then. Fields: ``outcome``, ``result``."""

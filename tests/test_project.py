@@ -13,8 +13,8 @@ import landscape_engine as le
 # Names are a promise. A new one is added here, in alphabetical order, with its documentation.
 EXPORTED = """
 ChoiceError Cube Curve DirectionError Directions EvaluationError Evaluator FileFormatError GeneralModelWrapper
-LandscapeError Line MismatchError ModelWrapper Plane Point Progress Projection Refiner Sphere Trajectory
-TrajectoryRecorder automatic_extent evaluate gradient_directions hessian_directions linear_interpolation load
+LandscapeError Line MismatchError ModelWrapper Outcome Plane Point Progress Projection Refiner SearchError Sphere
+Step Trajectory TrajectoryRecorder automatic_extent evaluate gradient_directions hessian_directions linear_interpolation load
 optimizer_directions over_seeds planar_interpolation point random_line random_plane refine save
 wrap_arrays wrap_keras wrap_model wrap_sklearn
 """.split()
