@@ -23,7 +23,10 @@ WHOLE = ("directions", "normalization")
 
 def exported() -> dict[str, list[str]]:
     """The names that a reader may import, by the module they are imported from."""
-    names = {package: list(importlib.import_module(package).__all__) for package in EXPORTING}
+    names = {
+        package: [n for n in importlib.import_module(package).__all__ if not _is_module(package, n)]
+        for package in EXPORTING
+    }
     of = [getattr(importlib.import_module(package), name) for package, all_ in names.items() for name in all_]
     shown = {_page(getattr(thing, "__module__", "")) for thing in of}
     for found in pkgutil.iter_modules(importlib.import_module(ENGINE).__path__):
@@ -34,6 +37,11 @@ def exported() -> dict[str, list[str]]:
         elif not found.name.startswith("_") and found.name not in shown and hasattr(module, "__all__"):
             names[module.__name__] = list(module.__all__)
     return names
+
+
+def _is_module(package: str, name: str) -> bool:
+    """A module among the exported names has a page of its own."""
+    return inspect.ismodule(_thing(package, name))
 
 
 def pages() -> dict[str, str]:

@@ -1,5 +1,6 @@
 """Evaluate any quantity of a neural network on points, lines, planes and curves of its parameter space."""
 
+from . import paths
 from .directions import Directions, gradient_directions, hessian_directions, optimizer_directions
 from .errors import (
     ChoiceError,
@@ -53,6 +54,7 @@ __all__ = [
     # step by step
     "Outcome",
     "Step",
+    "paths",
     # in one call
     "linear_interpolation",
     "planar_interpolation",

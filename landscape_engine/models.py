@@ -117,10 +117,7 @@ class ModelWrapper:
     ) -> None:
         if mode not in MODES:
             raise ChoiceError("mode", mode, f"one of {', '.join(MODES)}")
-        if batch_norm not in BATCH_NORM:
-            raise ChoiceError("batch_norm", batch_norm, f"one of {', '.join(BATCH_NORM)}")
-        if (batch_norm == "re-estimated") != bool(len(batch_norm_data)):
-            raise ChoiceError("batch_norm_data", len(batch_norm_data), "given with batch_norm='re-estimated' only")
+        _check_batch_norm(batch_norm, batch_norm_data)
         self._root, self._alone = root, False
         self._known: dict[Any, Any] = {}
         self.mode, self.batch_norm, self._batch_norm_data = mode, batch_norm, tuple(batch_norm_data)
@@ -245,6 +242,23 @@ class ModelWrapper:
             self._known[key] = version, compute()
         return self._known[key][1]
 
+    @property
+    def has_statistics(self) -> bool:
+        """Whether it has batch-norm layers that keep running statistics."""
+        return any(isinstance(m, _NORMS) and m.track_running_stats for m in self._root.modules())
+
+    def with_batch_norm(self, policy: str, data: Sequence[Tensor] = ()) -> ModelWrapper:
+        """The same model with another policy for batch norm.
+
+        Args:
+            policy: ``"stored"``, ``"re-estimated"`` or ``"batch"``.
+            data: Batches of inputs for ``"re-estimated"``.
+        """
+        _check_batch_norm(policy, data)
+        changed = copy.copy(self)
+        changed._known, changed.batch_norm, changed._batch_norm_data = {}, policy, tuple(data)
+        return changed
+
     def settled(self) -> ModelWrapper:
         """This point with its batch-norm statistics re-estimated, if that is the policy; else itself.
 
@@ -288,6 +302,13 @@ class ModelWrapper:
     def snapshot(self) -> dict[str, Tensor]:
         """A copy of the parameters in ``dtype``: the origin of a subspace, unmoved by later training."""
         return {n: p.to(self.dtype, copy=True) for n, p in self.parameters.items()}
+
+
+def _check_batch_norm(policy: str, data: Sequence[Tensor]) -> None:
+    if policy not in BATCH_NORM:
+        raise ChoiceError("batch_norm", policy, f"one of {', '.join(BATCH_NORM)}")
+    if (policy == "re-estimated") != bool(len(data)):
+        raise ChoiceError("batch_norm_data", len(data), "given with batch_norm='re-estimated' only")
 
 
 class GeneralModelWrapper(ModelWrapper):

@@ -46,8 +46,11 @@ def documented():
 
 @pytest.mark.parametrize("package", ["landscape_engine", "landscape_engine.metrics"])
 def test_every_exported_name_has_an_entry_in_the_reference(package):
-    promised = {f"{package}.{name}" for name in importlib.import_module(package).__all__}
-    assert promised - documented() == set()
+    entries = documented()
+    for name in importlib.import_module(package).__all__:
+        thing = getattr(importlib.import_module(package), name)
+        inside = [f"{thing.__name__}.{n}" for n in thing.__all__] if inspect.ismodule(thing) else [f"{package}.{name}"]
+        assert set(inside) <= entries
 
 
 def test_a_name_exported_tomorrow_has_an_entry_too(monkeypatch):

@@ -69,16 +69,21 @@ class Objective:
             EvaluationError: If the function is piecewise constant, as accuracy is, or has too many parameters for
                 differences.
         """
-        found = torch.zeros(self.size, dtype=torch.float64, device=device_of(self.theta))
+        return self.value_and_gradient()[1]
+
+    def value_and_gradient(self) -> tuple[float, Tensor]:
+        """The value at the point and its gradient (see ``gradient``), from one pass."""
+        total, found = 0.0, torch.zeros(self.size, dtype=torch.float64, device=device_of(self.theta))
         with torch.enable_grad():
             for theta, part in self.leaves():
                 value = part.value(*part.outputs)
                 if not value.requires_grad:
                     if any(t.requires_grad for t in part.outputs):
                         raise EvaluationError(f"{self.name} has no gradient: it is piecewise constant. Choose a loss.")
-                    return self._differences()
+                    return self.value(self.theta), self._differences()
+                total += float(value.detach())
                 found += torch.cat([g.reshape(-1) for g in slopes(value, theta)])
-        return found
+        return total, found
 
     def leaves(self) -> Iterator[tuple[tuple[Tensor, ...], Part]]:
         """The parts at the point, each with the parameters it can be differentiated by where gradients are enabled."""

@@ -162,6 +162,12 @@ class ExampleMetric(EstimatedMetric):
         for found, batch in outputs:
             yield self._part(found, batch, total)
 
+    def on(self, model_wrapper: ModelWrapper, batch: Any) -> Part:
+        """The mean over one batch alone, as a function that can be differentiated by the wrapper's parameters."""
+        with model_wrapper.differentiable():
+            outputs = self.data.outputs(model_wrapper, batch)
+        return self._part(outputs, batch, None)
+
     def _outputs(self, model_wrapper: ModelWrapper) -> Iterator[tuple[Any, Any]]:
         for batch in self.data.batches():
             with model_wrapper.differentiable():

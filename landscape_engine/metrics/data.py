@@ -57,6 +57,28 @@ class Examples:
             self._kept = _read(self._source, self.batch_size)
         yield from self._kept
 
+    def minibatch(self, size: int, number: int, seed: int = 0) -> Any:
+        """Minibatch ``number`` of passes through the shuffled examples; it depends on nothing but its arguments.
+
+        Each pass has its own order, and no example twice. Examples that do not fill a last minibatch wait for another
+        pass. What is not a pair of tensors is shuffled batch by batch, whatever their size.
+
+        Args:
+            size: Examples.
+            number: 0 or more.
+            seed: Of the orders.
+        """
+        kept = None if self._pair is not None else list(self.batches())
+        count, size = (len(self._pair[0]), size) if self._pair is not None else (len(kept or ()), 1)
+        size = min(size, count)
+        turn, place = divmod(number, count // size)
+        generator = torch.Generator().manual_seed(seed * 1_000_003 + turn)
+        chosen = torch.randperm(count, generator=generator)[place * size : (place + 1) * size]
+        if self._pair is not None:
+            return tuple(t[chosen.to(t.device)] for t in self._pair)
+        assert kept is not None
+        return kept[int(chosen)]
+
     def few(self) -> Any:
         """The first two examples, or the first batch if its tensors do not all have one row an example."""
         batch = next(iter(self.batches()))

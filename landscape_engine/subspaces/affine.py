@@ -240,11 +240,11 @@ class Line(Spanned):
         """
         a, b = wrap_model(start), wrap_model(end)
         origin = a.snapshot()
-        direction = difference(origin, _as_in(b, a, "the second model does"))
+        direction = difference(origin, as_in(b, a, "the second model does"))
         return cls(a, origin, (direction,), (bounds,), {"kind": "between", "units": "of the way"})
 
 
-def _as_in(model: ModelWrapper, first: ModelWrapper, what: str) -> Parameters:
+def as_in(model: ModelWrapper, first: ModelWrapper, what: str) -> Parameters:
     """The parameters of another model in the working type of the first."""
     check_match(model.parameters, first.parameters, what, "Choose models of one architecture.")
     return {n: p.to(first.dtype) for n, p in model.parameters.items()}
@@ -277,7 +277,7 @@ class Plane(Spanned):
         symmetric(extent)
         a, b, c = (wrap_model(m) for m in (first, second, third))
         origin = a.snapshot()
-        ends = [_as_in(m, a, f"the {which} model does") for m, which in ((b, "second"), (c, "third"))]
+        ends = [as_in(m, a, f"the {which} model does") for m, which in ((b, "second"), (c, "third"))]
         sides = orthogonalize([difference(origin, end) for end in ends])
         axes = tuple({n: v / norm(side) for n, v in side.items()} for side in sides)
         draft = cls(a, origin, axes, ((-1.0, 1.0), (-1.0, 1.0)))
