@@ -13,13 +13,15 @@ from typing import Any, NoReturn, final
 
 from safetensors import SafetensorError
 
-from landscape_engine import LandscapeError, Plane, Trajectory, wrap_model
+from landscape_engine import LandscapeError, ModelWrapper, Plane, Trajectory, linear_interpolation, wrap_model
 from landscape_engine.metrics import MetricPipeline
 
-from .registry import folder, names, recipe
+from .registry import SECOND, TRAJECTORY, folder, names, recipe
+from .training import Recipe
 
 TOLERANCE = 1e-4
-TRAJECTORY, CARD, PAGE = "trajectory.safetensors", "card.json", "card.md"
+CARD, PAGE = "card.json", "card.md"
+POINTS = 41  # on the line between two runs
 LABELS = {
     "parameters": "Parameters",
     "checkpoints": "Checkpoints",
@@ -30,9 +32,16 @@ LABELS = {
     "test_loss": "Test loss of the final checkpoint",
     "test_accuracy": "Test accuracy of the final checkpoint",
     "test_return": "Test return of the final checkpoint",
+    "second_train_loss": "Training loss of the second run",
+    "second_train_accuracy": "Training accuracy of the second run",
+    "second_test_loss": "Test loss of the second run",
+    "second_test_accuracy": "Test accuracy of the second run",
+    "barrier": "Barrier of the training loss on the straight line between the two runs",
     "plane_share": "Share of the movement that the trajectory plane holds",
     "file_bytes": "Size of the trajectory file, bytes",
     "sha256": "SHA-256 of the trajectory file",
+    "second_file_bytes": "Size of the second run's file, bytes",
+    "second_sha256": "SHA-256 of the second run's file",
 }
 
 
@@ -40,18 +49,39 @@ def measure(name: str, place: Path) -> dict[str, Any]:
     """The numbers of a card, computed from the checkpoints in ``place``."""
     made, file = recipe(name), place / TRAJECTORY
     trajectory = Trajectory.load(file)
-    model = wrap_model(made.at(trajectory[-1])).private_copy()
+    model, pipeline = _final(made, trajectory), MetricPipeline([*made.metrics("train"), *made.metrics("test")])
     plane = Plane.trajectory(model, trajectory)
-    values = MetricPipeline([*made.metrics("train"), *made.metrics("test")])(model)
-    content = file.read_bytes()
+    second = place / SECOND
     return {
         "parameters": sum(p.numel() for p in model.parameters.values()),
         "checkpoints": len(trajectory),
         "steps": int(trajectory.steps[-1]),
-        **{metric: estimate.value for metric, estimate in values.items()},
+        **{metric: estimate.value for metric, estimate in pipeline(model).items()},
         "plane_share": float(sum(plane.facts["shares"])),
-        "file_bytes": len(content),
-        "sha256": hashlib.sha256(content).hexdigest(),
+        **_file("", file),
+        **(_compare(made, model, pipeline, second) if second.exists() else {}),
+    }
+
+
+def _final(made: Recipe, trajectory: Trajectory) -> ModelWrapper:
+    return wrap_model(made.at(trajectory[-1])).private_copy()
+
+
+def _file(prefix: str, file: Path) -> dict[str, Any]:
+    content = file.read_bytes()
+    return {f"{prefix}file_bytes": len(content), f"{prefix}sha256": hashlib.sha256(content).hexdigest()}
+
+
+def _compare(made: Recipe, first: ModelWrapper, pipeline: MetricPipeline, file: Path) -> dict[str, Any]:
+    """The numbers of a second run, and how high the loss rises on the straight line to it above that of its ends."""
+    second = _final(made, Trajectory.load(file))
+    line = linear_interpolation(first, second, made.metrics("train")[0], steps=POINTS)
+    t = line["alpha"]
+    chord = (1 - t) * float(line[0]) + t * float(line[-1])
+    return {
+        **{f"second_{metric}": estimate.value for metric, estimate in pipeline(second).items()},
+        "barrier": float((line - chord).max()),
+        **_file("second_", file),
     }
 
 
@@ -144,9 +174,12 @@ def _shown(value: object) -> str:
 
 
 def _train(name: str, place: Path) -> int:
-    trajectory = recipe(name).train()
+    made = recipe(name)
     place.mkdir(parents=True, exist_ok=True)
-    trajectory.save(place / TRAJECTORY)
+    made.train().save(place / TRAJECTORY)
+    second = made.train_second()
+    if second is not None:
+        second.save(place / SECOND)
     numbers = write(name, place)
     tested = ", ".join(f"{key.replace('_', ' ')} {numbers[key]:.4f}" for key in numbers if key.startswith("test_"))
     print(f"{place / TRAJECTORY}: {numbers['checkpoints']} checkpoints, {tested}; card written.")
@@ -157,7 +190,7 @@ def _verify(name: str, place: Path, rewrite: bool) -> int:
     found = write(name, place) if rewrite else measure(name, place)
     print(name)
     for key, value in found.items():
-        print(f"  {key:<18} {_shown(value)}")
+        print(f"  {key:<22} {_shown(value)}")
     differing = differences(name, place, found)
     print("\n".join(differing) or "ok")
     return 1 if differing else 0

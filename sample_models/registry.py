@@ -17,8 +17,10 @@ from landscape_engine.metrics import Metric
 from .data import Split
 from .training import Recipe, Supervised
 
+TRAJECTORY, SECOND = "trajectory.safetensors", "second.safetensors"
 RECIPES = {
-    name: f"sample_models.{name}.recipe" for name in ("digits_mlp", "digits_cnn", "spirals_mlp", "cartpole_policy")
+    name: f"sample_models.{name}.recipe"
+    for name in ("digits_mlp", "digits_cnn", "spirals_mlp", "two_seeds", "cartpole_policy")
 }
 
 
@@ -32,12 +34,19 @@ class Sample:
         recipe: How it was made.
         model: With the weights of the final checkpoint: a network in evaluation mode, or an agent, wrapped.
         trajectory: Its checkpoints.
+        second: Checkpoints of a second run of the same recipe, from another seed; None if there is none.
     """
 
     name: str
     recipe: Recipe
     model: nn.Module | ModelWrapper
     trajectory: Trajectory
+    second: Trajectory | None = None
+
+    @property
+    def second_model(self) -> nn.Module | ModelWrapper | None:
+        """A model with the weights of the second run's final checkpoint; None if there is no second run."""
+        return None if self.second is None else self.recipe.at(self.second[-1])
 
     @property
     def title(self) -> str:
@@ -122,8 +131,9 @@ def recipe(name: str) -> Recipe:
 
 
 @cache
-def _trajectory(name: str) -> Trajectory:
-    return Trajectory.load(folder(name) / "trajectory.safetensors")
+def _runs(name: str) -> tuple[Trajectory, Trajectory | None]:
+    second = folder(name) / SECOND
+    return Trajectory.load(folder(name) / TRAJECTORY), Trajectory.load(second) if second.exists() else None
 
 
 def load(name: str) -> Sample:
@@ -132,8 +142,8 @@ def load(name: str) -> Sample:
     Raises:
         ChoiceError: If there is no sample model of that name.
     """
-    made, trajectory = recipe(name), _trajectory(name)
-    return Sample(name, made, made.at(trajectory[-1]), trajectory)
+    made, (trajectory, second) = recipe(name), _runs(name)
+    return Sample(name, made, made.at(trajectory[-1]), trajectory, second)
 
 
 def names() -> tuple[str, ...]:

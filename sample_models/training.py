@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import abc
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, final
 
 import numpy as np
@@ -39,6 +39,10 @@ class Recipe(abc.ABC):
     def train(self) -> Trajectory:
         """Train from the seed and record checkpoints, from initialization to the end."""
 
+    def train_second(self) -> Trajectory | None:
+        """Train the run that the first is compared with; None if there is none."""
+        return None
+
     @abc.abstractmethod
     def at(self, state: Mapping[str, Tensor]) -> nn.Module | ModelWrapper:
         """A new model with the weights of a checkpoint."""
@@ -71,6 +75,7 @@ class Supervised(Recipe):
         weight_decay: Of all parameters.
         checkpoints: How many are recorded at most.
         loss_function: What is minimized.
+        second_seed: Of a second run, which differs in nothing else; None if there is none.
     """
 
     title: str
@@ -85,6 +90,7 @@ class Supervised(Recipe):
     weight_decay: float = 1e-4
     checkpoints: int = 48
     loss_function: Callable[..., Tensor] = F.cross_entropy
+    second_seed: int | None = None
 
     def described(self) -> dict[str, Any]:
         """What the card says of the training."""
@@ -94,6 +100,7 @@ class Supervised(Recipe):
             "epochs": self.epochs,
             "batch": self.batch,
             "seed": self.seed,
+            **({} if self.second_seed is None else {"second seed": self.second_seed}),
         }
 
     def train(self) -> Trajectory:
@@ -115,6 +122,10 @@ class Supervised(Recipe):
                 if step in wanted:
                     recorder.record(step)
         return recorder.trajectory()
+
+    def train_second(self) -> Trajectory | None:
+        """Train again, from the second seed."""
+        return None if self.second_seed is None else replace(self, seed=self.second_seed).train()
 
     def at(self, state: Mapping[str, Tensor]) -> nn.Module:
         """A new network with the weights of a checkpoint, in evaluation mode."""

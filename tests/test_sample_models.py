@@ -18,7 +18,7 @@ from sample_models.__main__ import main
 from sample_models.registry import folder
 
 NAMES = sample_models.names()
-SUPERVISED = ("digits_mlp", "digits_cnn", "spirals_mlp")
+SUPERVISED = ("digits_mlp", "digits_cnn", "spirals_mlp", "two_seeds")
 
 
 def card_of(place: Path) -> dict:
@@ -56,6 +56,52 @@ def test_the_metrics_of_a_sample_are_those_of_its_card(name, split):
     assert list(found) == [key for key in numbers if key.startswith(f"{split}_")]
     for key, estimate in found.items():
         assert estimate.value == pytest.approx(numbers[key], rel=1e-4)
+
+
+@pytest.fixture(scope="module")
+def two_seeds():
+    return sample_models.load("two_seeds"), card_of(folder("two_seeds"))["numbers"]
+
+
+@pytest.mark.parametrize("part", ["train", "test"])
+def test_the_second_of_two_runs_has_the_loss_and_accuracy_of_the_card(two_seeds, part):
+    sample, numbers = two_seeds
+    inputs, targets = sample.train if part == "train" else sample.test
+    with torch.no_grad():
+        outputs = sample.second_model(inputs).double()
+    assert F.cross_entropy(outputs, targets).item() == pytest.approx(numbers[f"second_{part}_loss"], rel=1e-4)
+    accuracy = (outputs.argmax(1) == targets).double().mean().item()
+    assert accuracy == pytest.approx(numbers[f"second_{part}_accuracy"], rel=1e-4)
+    assert numbers[f"second_{part}_accuracy"] > 0.97
+
+
+def test_between_two_runs_that_differ_by_their_seed_only_the_loss_rises_far_above_both(two_seeds):
+    sample, numbers = two_seeds
+    assert sample.second.steps == sample.trajectory.steps
+    first, second = sample.model.state_dict(), sample.second_model.state_dict()
+    (inputs, targets), heights = sample.train, []
+    for k in range(41):
+        t = k / 40
+        mixed = {name: (1 - t) * first[name].double() + t * second[name].double() for name in first}
+        with torch.no_grad():
+            outputs = torch.func.functional_call(sample.model.double(), mixed, (inputs.double(),))
+        chord = (1 - t) * numbers["train_loss"] + t * numbers["second_train_loss"]
+        heights.append(F.cross_entropy(outputs, targets).item() - chord)
+    assert max(heights) == pytest.approx(numbers["barrier"], rel=1e-4)
+    assert max(heights) > 10 * max(numbers["train_loss"], numbers["second_train_loss"])
+
+
+def test_a_sample_of_one_run_has_no_second():
+    digits = sample_models.load("digits_mlp")
+    assert digits.second is None and digits.second_model is None and digits.recipe.train_second() is None
+
+
+def test_training_both_runs_again_gives_two_good_networks_and_a_barrier(tmp_path):
+    assert main(["train", "two_seeds", "--folder", str(tmp_path)]) == 0
+    assert main(["verify", "two_seeds", "--folder", str(tmp_path)]) == 0
+    again = card_of(tmp_path)["numbers"]
+    assert min(again["test_accuracy"], again["second_test_accuracy"]) > 0.95
+    assert again["barrier"] > 0.5
 
 
 def test_metrics_are_measured_on_the_first_few_of_a_split():
@@ -96,7 +142,7 @@ def test_a_sample_has_many_checkpoints_in_a_small_file(name):
     trajectory = sample_models.load(name).trajectory
     assert len(trajectory) >= 40
     assert trajectory.steps[0] == 0
-    assert (folder(name) / "trajectory.safetensors").stat().st_size < 5_000_000
+    assert sum(file.stat().st_size for file in folder(name).glob("*.safetensors")) < 2_000_000
 
 
 def test_each_load_gives_a_model_of_its_own_in_evaluation_mode():

@@ -1,0 +1,1 @@
+"""One perceptron on handwritten digits, trained from two seeds."""
