@@ -40,3 +40,12 @@ def test_the_page_on_other_frameworks_runs(run):
     scope, printed = run("docs/other-frameworks.md")
     assert printed == ["(9, 9) True", "True"]
     assert abs(float(scope["line"].isel(alpha=5)) - scope["mlp"].loss_) < 0.1
+
+
+def test_the_page_on_paths_runs(run):
+    scope, printed = run("docs/paths.md")
+    straight, curve, band = scope["straight"], scope["curve"], scope["band"]
+    assert f"{straight.barrier:.3f}" in printed[0]
+    assert max(path.barrier for path in (curve, scope["chain"], band)) < 0.05 * straight.barrier
+    assert float(scope["landscape"]["loss"].sel(alpha=0, beta=0)) == pytest.approx(float(curve.profile[0]), rel=1e-5)
+    assert {"stopped 50", "converged True"} <= set(printed)
