@@ -1,6 +1,6 @@
 """Evaluate any quantity of a neural network on points, lines, planes and curves of its parameter space."""
 
-from . import paths
+from . import paths, topology
 from .directions import Directions, gradient_directions, hessian_directions, optimizer_directions
 from .errors import (
     ChoiceError,
@@ -55,6 +55,7 @@ __all__ = [
     "Outcome",
     "Step",
     "paths",
+    "topology",
     # in one call
     "linear_interpolation",
     "planar_interpolation",

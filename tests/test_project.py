@@ -16,7 +16,7 @@ ChoiceError Cube Curve DirectionError Directions EvaluationError Evaluator FileF
 LandscapeError Line MismatchError ModelWrapper Outcome Plane Point Progress Projection Refiner SearchError Sphere
 Step Trajectory TrajectoryRecorder automatic_extent evaluate gradient_directions hessian_directions
 linear_interpolation load optimizer_directions over_seeds paths planar_interpolation point random_line random_plane
-refine save wrap_arrays wrap_keras wrap_model wrap_sklearn
+refine save topology wrap_arrays wrap_keras wrap_model wrap_sklearn
 """.split()
 METRICS = """
 Accuracy AdaptiveSharpness BetaSmoothness ConvexityRatio CurvatureMetric CurvaturePositivity DerivedMetric Estimate
