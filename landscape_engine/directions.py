@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import hashlib
 import json
+import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, final
 
-import numpy as np
 import torch
 from safetensors.torch import save_file
 from torch import Tensor, nn
@@ -21,7 +21,7 @@ from .metrics.gradients import GradientNorm
 from .models import ModelWrapper, wrap_model
 from .normalization import HOLDS_ONE_DIMENSIONAL, moving_names, normalize, warn_of_parametrizations
 from .parameters import Parameters, check_match, inner, norm, subtract, unflatten
-from .trajectories import Trajectory, read_tensors
+from .trajectories import Trajectory, combinations, gram_matrix, read_tensors
 
 FORMAT = "landscape directions 1"
 MOMENTA = ("momentum_buffer", "exp_avg")
@@ -276,8 +276,10 @@ def difference(start: Parameters, end: Parameters) -> dict[str, Tensor]:
     return direction
 
 
-def principal_directions(trajectory: Trajectory, model: ModelWrapper, count: int = 2) -> Directions:
-    r"""The directions along which a trajectory moves most, orthonormal.
+def principal_directions(
+    trajectory: Trajectory | Sequence[Trajectory], model: ModelWrapper, count: int = 2
+) -> Directions:
+    r"""The directions along which a trajectory, or several together, moves most, orthonormal.
 
     With :math:`M` the matrix of rows :math:`\theta_k - \theta_{K-1}` (differences to the final checkpoint, not
     centred), the directions are its leading right singular vectors, found from the K x K Gram matrix
@@ -285,10 +287,17 @@ def principal_directions(trajectory: Trajectory, model: ModelWrapper, count: int
     that direction i holds is :math:`\lambda_i / \sum_j \lambda_j` (``facts["shares"]``). Signs are fixed: the first
     checkpoint has a negative first coordinate, the middle one a positive second coordinate.
 
+    Of several trajectories, M has the rows of all, less the final checkpoint of the first one, which, unlike a mean,
+    is a network that was trained. ``facts["shares_of_each"]`` are then the shares that each direction holds of the
+    differences to each trajectory's own final checkpoint (NaN if it does not move).
+
+    The parameters are read block by block, twice: in memory are at most 256 MiB of them, the entries of one checkpoint
+    that a block is cut from, and the directions.
+
     Args:
-        trajectory: The checkpoints.
+        trajectory: The checkpoints, or those of several runs of one model.
         model: The model whose parameters span the space; other entries of the checkpoints are left out.
-        count: How many directions, at most K - 1.
+        count: How many directions, fewer than there are checkpoints.
 
     Raises:
         MismatchError: If the checkpoints do not fit the model.
@@ -297,13 +306,14 @@ def principal_directions(trajectory: Trajectory, model: ModelWrapper, count: int
     References:
         Li et al. 2018, Visualizing the Loss Landscape of Neural Nets, section 7.
     """
-    trajectory.check_fits(model)
-    if not 1 <= count <= len(trajectory) - 1:
-        raise ChoiceError("count", count, f"between 1 and {len(trajectory) - 1}, one less than there are checkpoints")
-    moves = {n: (s := trajectory.states[n].double())[:-1].sub(s[-1]) for n in model.parameters}
-    rows = [m.reshape(len(m), -1) for m in moves.values() if m.numel()]
-    gram = sum(r @ r.T for r in rows)
-    assert isinstance(gram, Tensor)
+    runs = as_runs(trajectory)
+    for run in runs:
+        run.check_fits(model)
+    moves = sum(len(run) for run in runs) - 1
+    if not 1 <= count <= moves:
+        raise ChoiceError("count", count, f"between 1 and {moves}, one less than there are checkpoints")
+    names = list(model.parameters)
+    gram = gram_matrix(runs, names)
     values, vectors = torch.linalg.eigh(gram)
     values, vectors = values.flip(0)[:count], vectors.flip(1)[:, :count]
     total = float(gram.trace())
@@ -312,13 +322,37 @@ def principal_directions(trajectory: Trajectory, model: ModelWrapper, count: int
             f"the checkpoints move in fewer than {count} directions, so they span no such subspace. "
             "Record more checkpoints, or choose a random plane."
         )
-    coordinates = vectors * values.sqrt()
-    signs = np.where(coordinates[0].numpy() > 0, -1.0, 1.0)
-    if count > 1:
-        signs[1:] = np.where(coordinates[len(coordinates) // 2, 1:].numpy() < 0, -1.0, 1.0)
-    weights = vectors * torch.from_numpy(signs) / values.sqrt()
-    principal = tuple(
-        {n: torch.tensordot(weights[:, i], m, dims=([0], [0])).to(model.dtype) for n, m in moves.items()}
-        for i in range(count)
-    )
-    return Directions(principal, {"kind": "trajectory", "shares": [float(v) / total for v in values]})
+    vectors = vectors * _signs(vectors, (len(runs[0]) - 1) // 2)
+    principal = combinations(runs, names, (vectors / values.sqrt()).T, model.dtype)
+    facts: dict[str, Any] = {"kind": "trajectory", "shares": [float(v) / total for v in values]}
+    if len(runs) > 1:
+        facts["shares_of_each"] = _shares_of_each(runs, gram, vectors * values.sqrt())
+    return Directions(principal, facts)
+
+
+def as_runs(trajectory: Trajectory | Sequence[Trajectory]) -> tuple[Trajectory, ...]:
+    """One trajectory or several, as several."""
+    runs = (trajectory,) if isinstance(trajectory, Trajectory) else tuple(trajectory)
+    if not runs:
+        raise ChoiceError("trajectory", (), "one trajectory or more")
+    return runs
+
+
+def _signs(vectors: Tensor, middle: int) -> Tensor:
+    """Those that make the first coordinate of the first row negative, the others of the middle row positive."""
+    signs = torch.where(vectors[0] > 0, -1.0, 1.0).double()
+    signs[1:] = torch.where(vectors[middle, 1:] < 0, -1.0, 1.0)
+    return signs
+
+
+def _shares_of_each(runs: Sequence[Trajectory], gram: Tensor, coordinates: Tensor) -> list[list[float]]:
+    """How much of the squared differences to a run's own final checkpoint lies along each direction."""
+    shares, start = [], 0
+    for run in runs:
+        own = slice(start, start + len(run))
+        start += len(run)
+        products, moved = gram[own, own], coordinates[own] - coordinates[own][-1]
+        total = (products.diagonal() - 2 * products[:, -1] + products[-1, -1]).sum()
+        still = float(total) <= 1e-12 * float(products.trace())  # nothing but rounding
+        shares.append((moved.square().sum(0) / (math.nan if still else total)).tolist())
+    return shares

@@ -12,6 +12,7 @@ from torch import Tensor, nn
 
 from ..directions import (
     Directions,
+    as_runs,
     difference,
     gradient_directions,
     hessian_directions,
@@ -287,17 +288,23 @@ class Plane(Spanned):
 
     @classmethod
     def trajectory(
-        cls, model: nn.Module | ModelWrapper, trajectory: Trajectory, aspect: float = 1.3, extent: float = 1.0
+        cls,
+        model: nn.Module | ModelWrapper,
+        trajectory: Trajectory | Sequence[Trajectory],
+        aspect: float = 1.3,
+        extent: float = 1.0,
     ) -> Plane:
-        """The plane that holds most of a trajectory, through its final checkpoint.
+        """The plane that holds most of a trajectory, or of several, through the final checkpoint (of the first one).
 
         The axes are the two leading principal directions, orthonormal, so both coordinates are distances in parameter
         space. The bounds are the smallest of ratio ``aspect`` that hold the box of the projected path with at least
-        35 % of it free on each side and have the final checkpoint on a node of the coarse grid.
+        35 % of it free on each side and have the final checkpoint on a node of the coarse grid. How much of the
+        movement the plane holds is ``facts["shares"]`` and, of several, ``facts["shares_of_each"]``; where a
+        checkpoint falls on it tells ``project``.
 
         Args:
             model: The network, for its code; its parameters are not used.
-            trajectory: The checkpoints.
+            trajectory: The checkpoints, or those of several runs of one model.
             aspect: Width to height.
             extent: Enlarges (above 1) or reduces the bounds about the final checkpoint.
 
@@ -305,12 +312,12 @@ class Plane(Spanned):
             Li et al. 2018, Visualizing the Loss Landscape of Neural Nets, section 7.
         """
         symmetric(extent)
-        wrapper = wrap_model(model)
-        directions = principal_directions(trajectory, wrapper)
-        final_model = wrapper.at(trajectory[-1])
+        wrapper, runs = wrap_model(model), as_runs(trajectory)
+        directions = principal_directions(runs, wrapper)
+        final_model = wrapper.at(runs[0][-1])
         origin = final_model.snapshot()
         draft = cls(final_model, origin, directions.vectors, ((-1.0, 1.0), (-1.0, 1.0)))
-        path = np.array([draft.project(trajectory[k]).coordinates for k in range(len(trajectory))])
+        path = np.array([draft.project(run[k]).coordinates for run in runs for k in range(len(run))])
         bounds = _trajectory_bounds(path, aspect, extent)
         return cls(final_model, origin, directions.vectors, bounds, directions.facts)
 
