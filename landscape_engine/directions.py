@@ -291,8 +291,8 @@ def principal_directions(
     is a network that was trained. ``facts["shares_of_each"]`` are then the shares that each direction holds of the
     differences to each trajectory's own final checkpoint (NaN if it does not move).
 
-    The parameters are read block by block, twice: in memory are at most 256 MiB of them, the entries of one checkpoint
-    that a block is cut from, and the directions.
+    The parameters are read block by block, twice: in memory are a block of 128 MiB, the entries of one checkpoint
+    that it is cut from, and the directions.
 
     Args:
         trajectory: The checkpoints, or those of several runs of one model.

@@ -1,8 +1,13 @@
 """Directions: drawn again from their seed, orthogonal, and the principal ones of a path that is known."""
 
+import os
+import subprocess
+import sys
+
 import numpy as np
 import pytest
 import torch
+from safetensors.torch import save_file
 from torch import nn
 
 import landscape_engine as le
@@ -11,6 +16,7 @@ from landscape_engine.directions import cosine, orthogonalize, principal_directi
 from landscape_engine.metrics import Loss
 from landscape_engine.models import wrap_model
 from landscape_engine.parameters import inner
+from landscape_engine.trajectories import combinations, gram_matrix
 
 
 class Named(nn.Module):
@@ -167,6 +173,121 @@ def test_principal_directions_equal_the_singular_vectors_of_numpy(count):
 def test_checkpoints_that_move_along_a_line_or_not_at_all_span_no_plane(moves):
     with pytest.raises(le.DirectionError, match="fewer than 2 directions.*choose a random plane"):
         le.Plane.trajectory(Network(), trajectory_of(np.outer(moves, np.arange(12))))
+
+
+@pytest.mark.parametrize("block", [1, 7, 40, 10**6])
+def test_principal_directions_do_not_depend_on_how_the_parameters_are_cut_into_blocks(block, tmp_path):
+    points = np.random.default_rng(2).normal(size=(7, 12))
+    memory, names = trajectory_of(points), ["matrix", "scalar", "vector"]
+    for k in range(7):
+        save_file(memory[k], tmp_path / f"{k}.safetensors")
+    moves = points - points[-1]
+    weights = np.random.default_rng(3).normal(size=(2, 7))
+    for run in (memory, le.Trajectory.from_folder(tmp_path)):
+        np.testing.assert_allclose(gram_matrix([run], names, block), moves @ moves.T, atol=1e-12)
+        for found, expected in zip(
+            combinations([run], names, torch.from_numpy(weights), torch.float64, block), weights @ moves, strict=True
+        ):
+            np.testing.assert_allclose(oracle.flat(found), expected, atol=1e-12)
+
+
+def test_principal_directions_of_half_precision_files_are_formed_in_float64(tmp_path):
+    torch.manual_seed(0)
+    model = nn.Linear(40, 30)
+    recorder = le.TrajectoryRecorder(model, path=tmp_path, dtype=torch.float16)
+    for k in range(5):
+        with torch.no_grad():
+            model.weight += 1e-2 * torch.randn(30, 40)
+        recorder.record(k)
+    rows = np.stack([np.concatenate([s["bias"], s["weight"].ravel()]) for s in map(as_arrays, recorder.trajectory())])
+    _, singular, axes = np.linalg.svd(rows[:-1] - rows[-1], full_matrices=False)
+    found = principal_directions(recorder.trajectory(), wrap_model(model))
+    np.testing.assert_allclose(found.facts["shares"], (singular**2 / (singular**2).sum())[:2], rtol=1e-9)
+    for vector, axis in zip(found.vectors, axes, strict=False):
+        assert vector["weight"].dtype == torch.float32
+        flat = np.concatenate([vector["bias"], vector["weight"].ravel()])
+        assert abs(flat @ axis) == pytest.approx(1, abs=1e-5)
+
+
+def as_arrays(state):
+    return {n: t.double().numpy() for n, t in state.items()}
+
+
+def test_several_runs_span_the_plane_of_their_joint_singular_vectors():
+    generator = np.random.default_rng(7)
+    first, second, third = (generator.normal(size=(k, 12)) + shift for k, shift in ((5, 0), (3, 2), (4, -1)))
+    runs = [trajectory_of(points) for points in (first, second, third)]
+    found = principal_directions(runs, wrap_model(Network()))
+    rows = np.concatenate([first, second, third]) - first[-1]
+    _, singular, axes = np.linalg.svd(rows)
+    vectors = np.array([oracle.flat(v) for v in found.vectors])
+    np.testing.assert_allclose(np.abs(np.sum(vectors * axes[:2], axis=1)), 1, atol=1e-9)
+    np.testing.assert_allclose(found.facts["shares"], (singular**2 / (singular**2).sum())[:2], rtol=1e-9)
+    for points, shares in zip((first, second, third), found.facts["shares_of_each"], strict=True):
+        own = points - points[-1]
+        np.testing.assert_allclose(shares, ((own @ vectors.T) ** 2).sum(0) / (own**2).sum(), rtol=1e-8)
+    assert vectors[0] @ (first[0] - first[-1]) < 0 < vectors[1] @ (first[2] - first[-1])
+
+    plane = le.Plane.trajectory(Network(), runs)
+    assert plane.facts["shares_of_each"] == found.facts["shares_of_each"] and plane.is_orthonormal
+    np.testing.assert_allclose(oracle.flat(plane.origin), first[-1])
+    (left, right), (low, high) = plane.bounds
+    for run, points in zip(runs, (first, second, third), strict=True):
+        for k in range(len(run)):
+            alpha, beta = plane.project(run[k]).coordinates
+            np.testing.assert_allclose((alpha, beta), vectors @ (points[k] - first[-1]), atol=1e-9)
+            assert left < alpha < right and low < beta < high
+
+
+def test_one_run_in_a_list_gives_its_own_plane():
+    trajectory = trajectory_of(known_path()[0])
+    alone, listed = (le.Plane.trajectory(Network(), t) for t in (trajectory, [trajectory]))
+    assert alone.bounds == listed.bounds and alone.facts == listed.facts
+    with pytest.raises(le.ChoiceError, match="trajectory must be one trajectory or more"):
+        le.Plane.trajectory(Network(), [])
+
+
+def test_a_run_that_stays_where_it_is_has_no_share():
+    points = np.random.default_rng(1).normal(size=(6, 12))
+    still = trajectory_of(np.tile(points[0] / 3, (3, 1)))
+    found = principal_directions([trajectory_of(points), still], wrap_model(Network()))
+    assert np.isnan(found.facts["shares_of_each"][1]).all() and np.isfinite(found.facts["shares_of_each"][0]).all()
+
+
+MEMORY = """
+import sys, torch, landscape_engine as le
+from landscape_engine.directions import principal_directions
+
+def status(entry):
+    with open("/proc/self/status") as lines:
+        return 1024 * next(int(line.split()[1]) for line in lines if line.startswith(entry))
+
+def moves(model, run):
+    return principal_directions(run, le.wrap_model(model))
+
+small = {"weight": torch.eye(4)[:, None, :2], "bias": torch.eye(4)[:, 2:3]}
+moves(torch.nn.Linear(2, 1), le.Trajectory(small, range(4)))
+model, run = torch.nn.Linear(4000, 2000), le.Trajectory.from_folder(sys.argv[1])
+before = status("VmRSS")
+moves(model, run)
+print(status("VmHWM") - before)
+"""
+
+
+@pytest.mark.skipif(not os.path.exists("/proc/self/status"), reason="it is Linux that tells the largest memory")
+def test_principal_directions_hold_a_block_one_checkpoint_and_themselves_however_many_checkpoints_there_are(tmp_path):
+    model = nn.Linear(4000, 2000)
+    size = 4 * sum(p.numel() for p in model.parameters())  # 32 MB; all 12 in float64 were 768 MB
+    recorder = le.TrajectoryRecorder(model, path=tmp_path)
+    for k in range(12):
+        with torch.no_grad():
+            model.bias += torch.randn(2000)
+            model.weight[k] += 1
+        recorder.record(k)
+    command = [sys.executable, "-c", MEMORY, str(tmp_path)]
+    environment = {**os.environ, "OMP_NUM_THREADS": "1"}
+    told = subprocess.run(command, capture_output=True, text=True, env=environment, check=True).stdout
+    assert int(told) < 2**27 + 4 * size + 2**26
 
 
 def test_more_directions_than_moves_are_refused():

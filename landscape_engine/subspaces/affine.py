@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field, replace
+from functools import cached_property
 from typing import Any, ClassVar, NamedTuple, Self, final
 
 import numpy as np
+import torch
 from torch import Tensor, nn
 
 from ..directions import (
@@ -23,10 +25,11 @@ from ..directions import (
 from ..errors import ChoiceError
 from ..metrics.base import Metric
 from ..models import ModelWrapper, wrap_model
-from ..parameters import Parameters, check_match, combine, fingerprint, inner, norm, subtract
+from ..parameters import Parameters, check_match, combine, fingerprint, inner, norm
 from ..trajectories import Trajectory
 from .base import COARSE_INTERVALS, MARGIN, NAMES, Bounds, Subspace, check_bounds, sides, symmetric
 
+PIECE = 2**20
 ORTHONORMAL = {"trajectory", "through", "gradient", "hessian"}
 
 
@@ -87,6 +90,10 @@ class AffineSubspace(Subspace):
         """The parameters at a point, formed in the working type of the model."""
         return combine(self.origin, self.directions, coordinates)
 
+    @cached_property
+    def _gram(self) -> np.ndarray:
+        return _gram_matrix(self.directions)
+
     def project(self, theta: Parameters) -> Projection:
         r"""The nearest point of the subspace.
 
@@ -94,11 +101,36 @@ class AffineSubspace(Subspace):
         :math:`c = G^{-1} (\langle d_i, \theta - \theta_0 \rangle)_i`, residual
         :math:`\|\theta - \theta_0 - \sum_k c_k d_k\|`. The directions need not be orthogonal.
         """
-        offset = subtract({n: theta[n].detach().to(o.dtype) for n, o in self.origin.items()}, self.origin)
-        gram = np.array([[inner(a, b) for b in self.directions] for a in self.directions])
-        c = np.linalg.solve(gram, np.array([inner(d, offset) for d in self.directions]))
-        residual = norm(combine(offset, self.directions, [-float(x) for x in c]))
-        return Projection(tuple(float(x) for x in c), residual, norm(offset))
+        return _projected(theta, self.origin, self.directions, self._gram)
+
+
+def _gram_matrix(directions: Sequence[Parameters]) -> np.ndarray:
+    gram = np.zeros((len(directions), len(directions)))
+    for i, a in enumerate(directions):
+        for j, b in enumerate(directions[: i + 1]):
+            gram[i, j] = gram[j, i] = inner(a, b)
+    return gram
+
+
+def _projected(theta: Parameters, origin: Parameters, directions: Sequence[Parameters], gram: np.ndarray) -> Projection:
+    """The nearest point, a million numbers at a time in float64: a large model does not fit in memory several times."""
+
+    def pieces() -> Iterator[tuple[Tensor, list[Tensor]]]:
+        for n, o in origin.items():
+            split = [t[n].detach().reshape(-1).split(PIECE) for t in (theta, origin, *directions)]
+            for there, here, *axes in zip(*split, strict=True):
+                yield (there.to(o.dtype) - here).double(), [axis.double() for axis in axes]
+
+    products, square, rest = np.zeros(len(directions)), 0.0, 0.0
+    for offset, axes in pieces():
+        products += [float(torch.dot(axis, offset)) for axis in axes]
+        square += float(torch.dot(offset, offset))
+    c = np.linalg.solve(gram, products)
+    for offset, axes in pieces():
+        for x, axis in zip(c, axes, strict=True):
+            offset.sub_(axis, alpha=float(x))
+        rest += float(torch.dot(offset, offset))
+    return Projection(tuple(float(x) for x in c), math.sqrt(rest), math.sqrt(square))
 
 
 @final
@@ -316,8 +348,8 @@ class Plane(Spanned):
         directions = principal_directions(runs, wrapper)
         final_model = wrapper.at(runs[0][-1])
         origin = final_model.snapshot()
-        draft = cls(final_model, origin, directions.vectors, ((-1.0, 1.0), (-1.0, 1.0)))
-        path = np.array([draft.project(run[k]).coordinates for run in runs for k in range(len(run))])
+        gram, states = _gram_matrix(directions.vectors), (run[k] for run in runs for k in range(len(run)))
+        path = np.array([_projected(state, origin, directions.vectors, gram).coordinates for state in states])
         bounds = _trajectory_bounds(path, aspect, extent)
         return cls(final_model, origin, directions.vectors, bounds, directions.facts)
 

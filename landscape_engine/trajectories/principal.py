@@ -59,12 +59,18 @@ Piece = tuple[str, slice]
 
 
 def _blocks(runs: Sequence[Trajectory], names: Sequence[str], numbers: int) -> Iterator[tuple[list[Piece], Tensor]]:
-    """Pieces of the entries, and their values at all checkpoints less the first run's final one: (M, n)."""
+    """Pieces of the entries, and their values at all checkpoints less the first run's final one: (M, n).
+
+    A block is overwritten by the next.
+    """
     checkpoints = [(run, k) for run in runs for k in range(len(run))]
-    for pieces in _pieces(runs[0].entries, names, max(numbers // len(checkpoints), 1)):
+    entries = runs[0].entries
+    width = min(max(numbers // len(checkpoints), 1), sum(entries[n].numel() for n in names))
+    memory = torch.empty(len(checkpoints), width, dtype=torch.float64)
+    for pieces in _pieces(entries, names, width):
         touched = list(dict.fromkeys(name for name, _ in pieces))
         sizes = [p.stop - p.start for _, p in pieces]
-        matrix = torch.empty(len(checkpoints), sum(sizes), dtype=torch.float64)
+        matrix = memory[:, : sum(sizes)]
         for row, (run, k) in zip(matrix, checkpoints, strict=True):
             state = run.part(k, touched)
             for (name, piece), target in zip(pieces, row.split(sizes), strict=True):
