@@ -29,6 +29,10 @@ class MismatchError(LandscapeError, ValueError):
     """Two things that must fit each other do not. Fields: ``what``, ``parameter``, ``expected``, ``found``."""
 
 
+class StructureError(LandscapeError, ValueError):
+    """A model is built in a way that the engine cannot follow. Fields: ``layer`` (its path), ``kind`` (its class)."""
+
+
 class DirectionError(LandscapeError, ValueError):
     """A direction cannot be used, for instance because it moves nothing. Field: ``normalization``."""
 

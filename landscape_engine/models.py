@@ -156,8 +156,17 @@ class ModelWrapper:
 
     def names(self) -> set[str]:
         """Names of all parameters and buffers, every one of several names of a tied tensor included."""
+        return set(self.tensors())
+
+    def modules(self) -> dict[str, nn.Module]:
+        """Every submodule by its path, the model itself by an empty one; a shared one under each of its paths."""
+        named = self._root.named_modules(remove_duplicate=False)
+        return {self._own(f"{n}.").removesuffix("."): m for n, m in named if f"{n}.".startswith(self._prefix)}
+
+    def tensors(self) -> dict[str, Tensor]:
+        """The module's own parameters and buffers, not those of this point; a tied one under each of its names."""
         parameters = self._root.named_parameters(remove_duplicate=False)
-        return {self._own(n) for n, _ in [*parameters, *self._root.named_buffers(remove_duplicate=False)]}
+        return {self._own(n): t for n, t in [*parameters, *self._root.named_buffers(remove_duplicate=False)]}
 
     @property
     def every_parameter(self) -> list[str]:
