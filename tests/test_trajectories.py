@@ -320,7 +320,8 @@ def test_half_precision_keeps_integers_and_what_is_too_large_for_it(tmp_path, st
         assert trajectory[k]["1.num_batches_tracked"] == state["1.num_batches_tracked"]
     assert trajectory.states["1.num_batches_tracked"].dtype == torch.int64
     variances = trajectory.states["1.running_var"]
-    assert variances.dtype == torch.float32 and variances[:, 0].tolist() == [1.0, 1e5, float("inf")]
+    assert trajectory.entries["1.running_var"].dtype == variances.dtype == torch.float32
+    assert variances[:, 0].tolist() == [1.0, 1e5, float("inf")]
     middle = trajectory.at(0.25)  # formed in float32: not rounded to float16 again
     expected = 0.75 * copies[0]["0.weight"].half().float() + 0.25 * copies[1]["0.weight"].half().float()
     torch.testing.assert_close(middle["0.weight"], expected)

@@ -73,9 +73,12 @@ class CheckpointFiles(Checkpoints):
     def __init__(self, paths: Sequence[Path], key: str | None = None) -> None:
         self.paths, self._key = tuple(paths), key
         first = read_checkpoint(self.paths[0], key)
-        self.entries = {n: _empty(t.shape, t.dtype) for n, t in first.items()}
+        types = {n: t.dtype for n, t in first.items()}
         for path in self.paths[1:]:
-            check_alike(read_checkpoint(path, key), self.entries, path, self.paths[0])
+            state = read_checkpoint(path, key)
+            check_alike(state, first, path, self.paths[0])
+            types = {n: torch.promote_types(types[n], t.dtype) for n, t in state.items()}
+        self.entries = {n: _empty(t.shape, types[n]) for n, t in first.items()}
 
     def __getitem__(self, name: str) -> Tensor:
         if name not in self.entries:
