@@ -1,6 +1,6 @@
 """Evaluate any quantity of a neural network on points, lines, planes and curves of its parameter space."""
 
-from . import paths, topology
+from . import alignment, critical_points, paths, topology
 from .directions import Directions, gradient_directions, hessian_directions, optimizer_directions
 from .errors import (
     ChoiceError,
@@ -10,6 +10,7 @@ from .errors import (
     LandscapeError,
     MismatchError,
     SearchError,
+    StructureError,
 )
 from .evaluation import Evaluator, automatic_extent, evaluate
 from .frameworks import wrap_arrays, wrap_keras, wrap_sklearn
@@ -54,6 +55,8 @@ __all__ = [
     # step by step
     "Outcome",
     "Step",
+    "alignment",
+    "critical_points",
     "paths",
     "topology",
     # in one call
@@ -73,4 +76,5 @@ __all__ = [
     "LandscapeError",
     "MismatchError",
     "SearchError",
+    "StructureError",
 ]

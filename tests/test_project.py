@@ -13,10 +13,10 @@ import landscape_engine as le
 # Names are a promise. A new one is added here, in alphabetical order, with its documentation.
 EXPORTED = """
 ChoiceError Cube Curve DirectionError Directions EvaluationError Evaluator FileFormatError GeneralModelWrapper
-LandscapeError Line MismatchError ModelWrapper Outcome Plane Point Progress Projection Refiner SearchError Sphere
-Step Trajectory TrajectoryRecorder automatic_extent evaluate gradient_directions hessian_directions
-linear_interpolation load optimizer_directions over_seeds paths planar_interpolation point random_line random_plane
-refine save topology wrap_arrays wrap_keras wrap_model wrap_sklearn
+LandscapeError Line MismatchError ModelWrapper Outcome Plane Point Progress Projection Refiner SearchError Sphere Step
+StructureError Trajectory TrajectoryRecorder alignment automatic_extent critical_points evaluate gradient_directions
+hessian_directions linear_interpolation load optimizer_directions over_seeds paths planar_interpolation point
+random_line random_plane refine save topology wrap_arrays wrap_keras wrap_model wrap_sklearn
 """.split()
 METRICS = """
 Accuracy AdaptiveSharpness BetaSmoothness ConvexityRatio CurvatureMetric CurvaturePositivity DerivedMetric Estimate
