@@ -4,6 +4,7 @@ import re
 from pathlib import Path
 
 import matplotlib
+import numpy as np
 import pytest
 
 ROOT = Path(__file__).parent.parent
@@ -16,7 +17,7 @@ def run(capsys):
 
     def run_page(name):
         scope = {}
-        for code in re.findall(r"```python\n(.*?)```", (ROOT / name).read_text(), re.DOTALL):
+        for code in re.findall(r"```(?:\{code-cell\} )?python\n(.*?)```", (ROOT / name).read_text(), re.DOTALL):
             exec(code, scope)
         return scope, capsys.readouterr().out.splitlines()
 
@@ -49,3 +50,10 @@ def test_the_page_on_paths_runs(run):
     assert max(path.barrier for path in (curve, scope["chain"], band)) < 0.05 * straight.barrier
     assert float(scope["landscape"]["loss"].sel(alpha=0, beta=0)) == pytest.approx(float(curve.profile[0]), rel=1e-5)
     assert {"stopped 50", "converged True"} <= set(printed)
+    assert scope["line"].barrier < 0.1 * straight.barrier  # aligned
+    assert scope["saddle"].loss == pytest.approx(1)
+    ends = sorted(tuple(end.model.parameters["place"].tolist()) for end in scope["ways"].ends)
+    np.testing.assert_allclose(ends, [(-1, -1), (1, 1)], atol=1e-9)
+    assert list(scope["run"].steps) == list(range(0, 51, 5))
+    lowest = scope["landscape"]["loss"].min()
+    assert scope["tree"].minima[0].value == pytest.approx(float(lowest))
