@@ -461,6 +461,12 @@ def test_where_a_surface_is_not_finite_the_rest_of_it_still_tells():
     np.testing.assert_allclose(point.coordinates, (0, 0), atol=1e-9)
 
 
+@pytest.mark.parametrize("function", [lambda z: 0 * z[0] + 3, lambda z: z[0] * torch.nan], ids=["constant", "NaN"])
+def test_a_surface_without_shape_has_no_stationary_points(function):
+    plane = slice_of(function, (0.0, 0.0), ((1.0, 0.0), (0.0, 1.0)))
+    assert len(critical_points.of_slice(plane, Height(), resolution=17)) == 0
+
+
 def test_a_random_slice_of_a_trained_network_has_a_minimum_that_is_none():
     sample = sample_models.load("digits_mlp")
     loss, accuracy = sample.metrics("train")

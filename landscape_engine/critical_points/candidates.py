@@ -58,22 +58,22 @@ class Interpolant:
         """Where it may be stationary: cells of half the size in which every slope changes its sign, made exact."""
         halves = [np.arange(2 * n - 1) / 2 for n in self.shape]
         points = np.stack(np.meshgrid(*halves, indexing="ij"), axis=-1)
-        turning = np.ones(tuple(2 * n - 2 for n in self.shape), dtype=bool)
-        for k in range(len(self.shape)):
-            slope = self.derivative(points, k)
-            corners = np.stack(
-                [
-                    slope[tuple(slice(o, o + 2 * n - 2) for o, n in zip(offset, self.shape, strict=True))]
-                    for offset in product((0, 1), repeat=len(self.shape))
-                ]
-            )
-            turning &= (corners.min(axis=0) <= 0) & (corners.max(axis=0) >= 0)
+        slopes = [self._corners(self.derivative(points, k)) for k in range(len(self.shape))]
+        turning = np.all([(c.min(axis=0) <= 0) & (c.max(axis=0) >= 0) for c in slopes], axis=0)
+        steepest, highest = np.abs(slopes).max(axis=(0, 1)), np.abs(self._corners(self.derivative(points))).max(axis=0)
+        turning &= steepest > 64 * np.finfo(float).eps * highest  # a plateau has no stationary point of its own
         found: list[Array] = []
         for cell in np.argwhere(turning):
             point = self._exact((cell + 0.5) / 2)
             if self._known(point) and all(np.linalg.norm(point - other) > APART for other in found):
                 found.append(point)
         return found
+
+    @staticmethod
+    def _corners(values: Array) -> Array:
+        """The values at the corners of each cell, (2^d, cells on each axis)."""
+        sides = product((slice(None, -1), slice(1, None)), repeat=values.ndim)
+        return np.stack([values[side] for side in sides])
 
     def _exact(self, middle: Array) -> Array:
         """The stationary point of the spline near the middle of a cell; the middle if there is none."""

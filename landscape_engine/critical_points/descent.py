@@ -73,8 +73,8 @@ def descend(
         SearchError: If a side has not converged, with ``throw``.
 
     References:
-        Page, McIver 1988, On Evaluating the Reaction Path Hamiltonian. Wales 2003, Energy Landscapes, section 4.1
-        (the two steepest-descent paths of a transition state).
+        Page, McIver 1988, On Evaluating the Reaction Path Hamiltonian. Wales 2003, Energy Landscapes (the two
+        steepest-descent paths of a transition state).
     """
     if not point.eigenvalues[1] < 0 or point.kind not in ("saddle", "maximum"):
         raise ChoiceError("point", f"{point.kind} of index {point.index:g}", "a saddle point, with a way down")

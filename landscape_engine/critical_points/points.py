@@ -25,9 +25,7 @@ from .local import Array
 from .rules import RULES, Place
 from .search import MOST_PRODUCTS, Function, State, near, place_at, search
 
-KINDS = ("minimum", "saddle", "maximum", "degenerate", "gradient-flat", "not critical")
 CHANGE = 0.25  # of an eigenvalue over the Newton step that is left: its sign is not known if it changes more
-
 COUNTS = (1, 8, 64)  # of the smallest eigenvalues of a large matrix, until one of them is not negative
 RESTARTS = 100  # of Lanczos, after which
 COARSE = 1e-3  # is the tolerance, a fraction of the largest eigenvalue
@@ -119,11 +117,11 @@ def find(
         SearchError: If it has not converged, with ``throw``.
 
     References:
-        Pennington, Bahri 2017, Geometry of Neural Network Loss Surfaces via Random Matrix Theory, section 4 (the
-        squared gradient norm). Dauphin et al. 2014, Identifying and Attacking the Saddle Point Problem in
-        High-Dimensional Non-Convex Optimization (arXiv 1406.2572), section 3. Frye et al. 2021, Critical Point-Finding
-        Methods Reveal Gradient-Flat Regions of Deep Network Losses (arXiv 2003.10397), section 3. Nocedal, Wright
-        2006, Numerical Optimization, section 11.2.
+        Pennington, Bahri 2017, Geometry of Neural Network Loss Surfaces via Random Matrix Theory (critical points by
+        minimizing the squared gradient norm). Dauphin et al. 2014, Identifying and Attacking the Saddle Point Problem
+        in High-Dimensional Non-Convex Optimization (arXiv 1406.2572; by Newton's method). Frye et al. 2021, Critical
+        Point-Finding Methods Reveal Gradient-Flat Regions of Deep Network Losses (arXiv 2003.10397). Nocedal, Wright
+        2006, Numerical Optimization, section 11.2 (trust regions for equations).
     """
     if kind not in RULES:
         raise ChoiceError("kind", kind, f"one of {', '.join(RULES)}")
@@ -134,7 +132,7 @@ def find(
         if given is not None and not 0 < given < math.inf:
             raise ChoiceError(name, given, "a finite number above 0, or None")
     wrapper = wrap_model(model)
-    function, state = full_space(wrapper, metric), None
+    function = full_space(wrapper, metric)
     begin = flatten((start.model if start is not None else wrapper).snapshot()).double()
     place = place_at(function, begin)
     if start is not None:

@@ -17,6 +17,7 @@ from ..hessian import Objective
 from .local import Array, Local
 
 RESIDUAL = 0.01  # share of the gradient that an unbounded step may leave
+SMALLEST = float(np.finfo(np.float64).tiny)
 
 
 @final
@@ -115,7 +116,7 @@ class ToCritical(Rule):
         def damped(damping: float) -> Array:
             return values * along / (values**2 + damping)
 
-        low = (16 * local.eps * values[0]) ** 2
+        low = max((16 * local.eps * float(values[0])) ** 2, SMALLEST)
         high = max(float(values[0] * np.linalg.norm(along)) / radius, 2 * low)
         return np.asarray(-right.T @ _of_length(damped, radius, low, high), dtype=np.float64)
 
@@ -150,11 +151,12 @@ class Downhill(Rule):
 
     For each curvature :math:`\lambda_i` the model flows :math:`-g_i (1 - e^{-\lambda_i t}) / \lambda_i` in the time t.
     A short step is one of steepest descent; where the model has a minimum within the radius, the flow ends there, and
-    the step is Newton's. It keeps to the valley that a steepest descent from the same point would reach.
+    the step is Newton's. The smaller the first radius, the closer it keeps to the way of a steepest descent.
 
     References:
-        Page, McIver 1988, On Evaluating the Reaction Path Hamiltonian, section II (local quadratic approximation).
-        Hager, Zhang 2005, A New Conjugate Gradient Method with Guaranteed Descent, section 4 (decrease near rounding).
+        Page, McIver 1988, On Evaluating the Reaction Path Hamiltonian (local quadratic approximation).
+        Hager, Zhang 2005, A New Conjugate Gradient Method with Guaranteed Descent and an Efficient Line Search,
+        section 4 (why the decrease is taken from gradients where values are all rounding).
     """
 
     least = 0.25
@@ -172,7 +174,7 @@ class Downhill(Rule):
                 times = np.where(np.abs(x) < 1e-12, 1.0, -np.expm1(-x) / np.where(x == 0, 1.0, x)) / rate
                 return np.where(along == 0, 0.0, along * times)
 
-        low = 1e3 * local.eps * size
+        low = max(1e3 * local.eps * size, SMALLEST)
         high = max(float(np.linalg.norm(along)) / radius, size, 2 * low) * 2
         return np.asarray(-vectors @ _of_length(flowed, radius, low, high), dtype=np.float64)
 
@@ -206,7 +208,10 @@ RULES: dict[str, Rule] = {"any": ToCritical(), "minimum": Downhill()}
 
 
 def _of_length(step: Callable[[float], Array], radius: float, low: float, high: float) -> Array:
-    """The step that is as long as the radius, if the longest, at ``low``, is longer: steps shrink from low to high."""
+    """The step that is as long as the radius, if the longest, at ``low``, is longer: steps shrink from low to high.
+
+    None, of length 0, where numbers overflow so that there is none.
+    """
 
     def excess(logarithm: float) -> float:
         length = _length(step(math.exp(logarithm)))
@@ -217,6 +222,8 @@ def _of_length(step: Callable[[float], Array], radius: float, low: float, high: 
         return longest
     while excess(math.log(high)) > 0:
         high *= 4
+        if not high < 1e300:
+            return np.zeros_like(longest)
     root = brentq(excess, math.log(low), math.log(high), xtol=1e-12, rtol=1e-12)
     found = step(math.exp(root))
     return found * min(1.0, radius / _length(found))
