@@ -39,7 +39,7 @@ myst_enable_extensions = ["colon_fence", "dollarmath"]
 myst_heading_anchors = 3
 nb_execution_mode = "force"
 nb_execution_show_tb = True  # a cell that fails is a warning, and so an error
-nb_execution_timeout = 60
+nb_execution_timeout = 300
 nb_merge_streams = True
 nb_output_stderr = "remove-warn"
 # What the notebooks' Python starts with: the look of the figures, one thread, no settings from a home folder.

@@ -4,7 +4,6 @@ import re
 from pathlib import Path
 
 import matplotlib
-import numpy as np
 import pytest
 
 ROOT = Path(__file__).parent.parent
@@ -51,9 +50,9 @@ def test_the_page_on_paths_runs(run):
     assert float(scope["landscape"]["loss"].sel(alpha=0, beta=0)) == pytest.approx(float(curve.profile[0]), rel=1e-5)
     assert {"stopped 50", "converged True"} <= set(printed)
     assert scope["line"].barrier < 0.1 * straight.barrier  # aligned
-    assert scope["saddle"].loss == pytest.approx(1)
-    ends = sorted(tuple(end.model.parameters["place"].tolist()) for end in scope["ways"].ends)
-    np.testing.assert_allclose(ends, [(-1, -1), (1, 1)], atol=1e-9)
+    saddle, ends = scope["saddle"], scope["ways"].ends
+    assert (saddle.kind, [end.kind for end in ends]) == ("saddle", ["minimum", "minimum"])
+    assert max(end.loss for end in ends) < saddle.loss
     assert list(scope["run"].steps) == list(range(0, 51, 5))
     lowest = scope["landscape"]["loss"].min()
     assert scope["tree"].minima[0].value == pytest.approx(float(lowest))
