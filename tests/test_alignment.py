@@ -12,6 +12,7 @@ from torch import nn
 import landscape_engine as le
 import odd_models
 from landscape_engine import Outcome, alignment
+from landscape_engine.alignment.rules import ELEMENTWISE
 from landscape_engine.errors import StructureError
 
 SIZES = {torch.float32: 1e-4, torch.float64: 1e-11}
@@ -443,7 +444,8 @@ def tokens(m, x):
     x = m.embed(x) + m.position
     q, k, v = (part.reshape(len(x), 5, 2, 4).transpose(1, 2) for part in m.qkv(m.norm(x)).chunk(3, -1))
     weights = torch.softmax(q @ k.transpose(-1, -2) / q.size(-1) ** 0.5, -1)
-    x = x + m.out((weights @ v).transpose(1, 2).reshape(len(x), 5, 8))
+    mixed = weights @ v if m.written_out else F.scaled_dot_product_attention(q, k, v, is_causal=True)
+    x = x + m.out(mixed.transpose(1, 2).reshape(len(x), 5, 8))
     return m.head(x.mean(1))
 
 
@@ -480,6 +482,16 @@ UNUSUAL = {
         lambda: Forward(decoder, fc=nn.Linear(4, 5), grow=nn.Linear(5, 12), head=nn.Conv2d(3, 1, 3)),
         (4, 4),
         [5, 3],
+    ),
+    "a transposed convolution": (
+        lambda: Forward(
+            lambda m, x: m.b(torch.relu(m.n(m.a(x)))).flatten(1),
+            a=nn.ConvTranspose2d(2, 6, 3, 2),
+            n=nn.BatchNorm2d(6),
+            b=nn.ConvTranspose2d(6, 1, 2),
+        ),
+        (3, 2, 3, 3),
+        [6],
     ),
     "channels last": (
         lambda: Forward(
@@ -536,10 +548,12 @@ def test_unusual_networks_are_aligned_exactly_or_left_alone(name):
         assert_same_function(b, each.apply(state_of(b)), x, 1e-9)
 
 
-def test_attention_written_out_keeps_its_heads_together():
+@pytest.mark.parametrize("written_out", [True, False])
+def test_attention_of_products_keeps_its_heads_together(written_out):
     def build():
         return Forward(
             tokens,
+            written_out=written_out,
             embed=nn.Embedding(11, 8),
             position=nn.Parameter(torch.zeros(1, 5, 8)),
             norm=nn.LayerNorm(8),
@@ -671,7 +685,7 @@ def test_a_forward_that_needs_shapes_asks_for_an_example():
 def test_what_cannot_be_seen_is_noticed_on_the_example():
     def hidden(m, x):
         y = m.fc(x)
-        return m.head(y.flip(-1) if isinstance(y, torch.Tensor) else y)
+        return m.head(y.flip(-1) if type(y) is torch.Tensor else y)
 
     a, b = (trained_like(Forward(hidden, fc=nn.Linear(4, 6), head=nn.Linear(6, 2)), k) for k in range(2))
     with pytest.raises(StructureError, match="computes something else"):
@@ -683,6 +697,48 @@ def test_models_of_two_architectures_are_refused():
         alignment.align(mlp(3, 4, 2), mlp(3, 5, 2))
     with pytest.raises(le.ChoiceError, match="start must be an earlier alignment of these models"):
         alignment.align(mlp(3, 4, 2), mlp(3, 4, 2), start=alignment.align(mlp(3, 5, 2), mlp(3, 5, 2)))
+
+
+def found_by_name(name):
+    for place in (torch.Tensor, F, torch):
+        if hasattr(place, name):
+            return getattr(place, name)
+    raise AssertionError(f"there is no function {name}")
+
+
+OTHER_TYPE = "__and__ __or__ __xor__ __invert__".split()
+ARGUMENTS = {
+    "dropout": {"training": False},
+    "dropout1d": {"training": False},
+    "alpha_dropout": {"training": False},
+    "feature_alpha_dropout": {"training": False},
+    "type": {"dtype": torch.float32},
+    "threshold": {"threshold": 0.1, "value": 20.0},
+    "clamp": {"min": 0.3},
+    "clip": {"min": 0.3},
+}
+UNTRIED = ["cuda", "dropout2d", "dropout3d"]  # the identity, but not on every machine or for every shape
+
+
+@pytest.mark.parametrize("name", sorted({*ELEMENTWISE} - {*UNTRIED}))
+def test_what_is_taken_to_be_entry_by_entry_is(name):
+    function, order = found_by_name(name), torch.tensor([2, 0, 3, 1, 4])
+    x, y, z = (0.1 + 0.8 * torch.rand(3, 2, 5, generator=torch.Generator().manual_seed(k)) for k in range(3))
+    if name in OTHER_TYPE:
+        x, y, z = (t > 0.5 for t in (x, y, z))
+    for given in ([x], [x, y], [x, y > 0.5, 2.0], [x, y, z], [x, -1], [x, 0.5]):
+        moved = [t[..., order] if isinstance(t, torch.Tensor) else t for t in given]
+        given = [t.clone() if isinstance(t, torch.Tensor) else t for t in given]
+        try:
+            found = function(*given, **ARGUMENTS.get(name, {}))
+        except (TypeError, RuntimeError, UserWarning):
+            continue
+        if found is NotImplemented:
+            continue
+        again = function(*moved, **ARGUMENTS.get(name, {}))
+        torch.testing.assert_close(again, found[..., order], rtol=1e-6, atol=1e-6, equal_nan=True)
+        return
+    raise AssertionError(f"no arguments were found for {name}")
 
 
 @pytest.mark.parametrize("name", odd_models.MODULES)

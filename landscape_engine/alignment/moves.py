@@ -7,7 +7,7 @@ from typing import Any
 
 from .axes import BATCH, NEEDS_EXAMPLE, Axis, Equations, Refusal, fixed
 from .layouts import Count, Layout, broadcast, merge, reshape, split
-from .operations import known
+from .operations import known, matmul
 
 
 def concatenate(eq: Equations, tensors: Sequence[Layout], dim: int = 0, *, axis: int | None = None) -> Layout:
@@ -46,6 +46,14 @@ def chunk(eq: Equations, x: Layout, chunks: int, dim: int = 0) -> tuple[Layout, 
     """Parts of an axis, all but the last of one size."""
     total = known(eq, x.axes[x.index(dim)])
     return split_by(eq, x, -(-total // chunks), dim)
+
+
+def unbind(eq: Equations, x: Layout, dim: int = 0) -> tuple[Layout, ...]:
+    """One tensor for each entry of an axis, which stays."""
+    index = x.index(dim)
+    eq.fix(x.axes[index])
+    rest = Layout((*x.axes[:index], *x.axes[index + 1 :]))
+    return (rest,) * known(eq, x.axes[index])
 
 
 def glu(eq: Equations, x: Layout, dim: int = -1) -> Layout:
@@ -109,6 +117,28 @@ def _axis_of(size: object) -> Axis:
     if isinstance(size, Count):
         return size.axis if size.axis is not None and len(size.axis) == 1 and size.axis[0].units is None else fixed()
     return fixed(size) if isinstance(size, int) else fixed()
+
+
+def attention(
+    eq: Equations,
+    query: Layout,
+    key: Layout,
+    value: Layout,
+    attn_mask: Layout | None = None,
+    dropout_p: float = 0,
+    is_causal: bool = False,
+    scale: float | None = None,
+    enable_gqa: bool = False,
+) -> Layout:
+    """Two products; softmax between them does not depend on the order, a causal mask does."""
+    if enable_gqa:
+        raise Refusal("heads in groups are not known. Repeat the keys and values")
+    weights = matmul(eq, query, transpose(eq, key, -1, -2))
+    if attn_mask is not None:
+        weights = broadcast(eq, [weights, attn_mask])
+    for axis in weights.axes[-2:] if is_causal else ():
+        eq.fix(axis)
+    return matmul(eq, weights, value)
 
 
 def flatten(eq: Equations, x: Layout, start_dim: int = 0, end_dim: int = -1) -> Layout:

@@ -16,9 +16,9 @@ from torch.utils._pytree import tree_any, tree_flatten, tree_map
 from ..errors import ChoiceError, StructureError
 from ..models import GeneralModelWrapper, ModelWrapper
 from .axes import NEEDS_EXAMPLE, Equations, Refusal
-from .layouts import Layout, fit, fix, stays
+from .layouts import Count, Layout, fit, fix, stays
 from .rules import LAYERS, name_of, rule_of
-from .symbols import DEPENDS_ON_DATA, PROPERTIES, Symbol
+from .symbols import DEPENDS_ON_DATA, FACTS, NUMBERS, Symbol, fact
 
 _UNKNOWN = (
     "what it does to the order of its units is not known. Linear, convolution, norm, embedding, pooling, dropout and "
@@ -26,8 +26,6 @@ _UNKNOWN = (
     "of it that is"
 )
 _CONTAINERS = (nn.Sequential, nn.ModuleList, nn.ModuleDict, nn.ParameterList, nn.ParameterDict)
-# What a tensor tells of itself that does not depend on its values.
-_FACTS = set("size dim numel __len__ stride is_contiguous is_floating_point is_complex element_size get_device".split())
 
 
 @final
@@ -128,11 +126,11 @@ class Reader:
 
     def _input(self, example: Any) -> Any:
         if example is None:
-            return Symbol(self, Layout((), open=True))
+            return Symbol.of(self, Layout((), open=True))
         return tree_map(lambda x: self._constant(x.clone()) if isinstance(x, Tensor) else x, example)
 
     def _constant(self, value: Tensor) -> Symbol:
-        return Symbol(self, fit(self.equations, Layout((), open=True), value.shape), value)
+        return Symbol.of(self, fit(self.equations, Layout((), open=True), value.shape), value)
 
     def _followed(self, path: str, module: nn.Module, forward: Callable[..., Any]) -> Callable[..., Any]:
         replaced = "forward" in vars(module)  # somebody's own, which hides that of the class
@@ -168,7 +166,7 @@ class Reader:
         def held(name: str) -> Layout | None:
             tensor = getattr(module, name, None)
             if isinstance(tensor, Symbol):
-                return tensor.layout
+                return tensor.order
             return None if tensor is None else self.layout_of(tensor)
 
         return held
@@ -176,6 +174,8 @@ class Reader:
     def layout_of(self, tensor: Tensor) -> Layout:
         """The axes of a tensor: of a parameter or buffer one unknown each; those of a constant stay."""
         if id(tensor) not in self._names:
+            if tensor.is_meta:
+                raise Refusal("it computes outside of PyTorch's functions")
             return fit(self.equations, Layout((), open=True), tensor.shape)
         name, called, _ = self._names[id(tensor)]
         if name not in self.layouts:
@@ -184,11 +184,12 @@ class Reader:
 
     def apply(self, name: str, function: Callable[..., Any], args: Any, kwargs: Any) -> Any:
         """The result of an operation on symbols, or on parameters and buffers."""
-        symbols = [x for x in tree_flatten((args, kwargs))[0] if isinstance(x, Symbol)]
-        if name in _FACTS or (name in PROPERTIES and function.__name__ == "__get__"):
-            return self._fact(function, symbols, args, kwargs)
-        rule = rule_of(name)
+        if name in NUMBERS:
+            raise self._refused(DEPENDS_ON_DATA)
+        rule = rule_of("detach" if name == "data" else name)
         try:
+            if name in FACTS:
+                return self._fact(name, function, args, kwargs)
             if "out" in kwargs:
                 raise Refusal("it writes to a tensor that is given (out=)")
             if args and self.holds(args[0]) and (name.endswith("_") and name[-2:] != "__" or name.startswith("__i")):
@@ -197,9 +198,9 @@ class Reader:
         except (Refusal, ArithmeticError, AttributeError, LookupError, TypeError, ValueError) as error:
             raise self._refused(_told(error), (name or getattr(function, "__name__", "")).strip("_")) from error
 
-    def _fact(self, function: Callable[..., Any], symbols: Sequence[Symbol], args: Any, kwargs: Any) -> Any:
-        if any(x.value is None for x in symbols):
-            raise Refusal(NEEDS_EXAMPLE)
+    def _fact(self, name: str, function: Callable[..., Any], args: Any, kwargs: Any) -> Any:
+        if isinstance(args[0], Symbol) and args[0].value is None:
+            return fact(name, args[0], *args[1:], *kwargs.values())
         return function(*(x.value if isinstance(x, Symbol) else x for x in args), **kwargs)
 
     def _result(
@@ -211,7 +212,7 @@ class Reader:
             layout = rule(*self._layouts(args), **self._layouts(kwargs))
         except Refusal:
             given = tree_flatten((args, kwargs))[0]
-            moving = [x for x in given if isinstance(x, Symbol) and not stays(self.equations, x.layout)]
+            moving = [x for x in given if isinstance(x, Symbol) and not stays(self.equations, x.order)]
             if moving or any(self.holds(x) for x in given) or layer:
                 raise
             return self._unmoved(self._value(function, args, kwargs))
@@ -224,17 +225,17 @@ class Reader:
     def _unmoved(self, value: Any) -> Any:
         """The result of whatever is done to tensors none of whose entries moves."""
         if value is None:
-            return Symbol(self, Layout((), open=True))
+            return Symbol.of(self, Layout((), open=True))
         if not all(isinstance(x, Tensor) for x in tree_flatten(value)[0]):
             raise Refusal(DEPENDS_ON_DATA)
         return tree_map(self._constant, value)
 
     def _symbol(self, layout: Layout, value: Any) -> Symbol:
-        return Symbol(self, layout if value is None else fit(self.equations, layout, value.shape), value)
+        return Symbol.of(self, layout if value is None else fit(self.equations, layout, value.shape), value)
 
     def _layouts(self, given: Any) -> Any:
         def layout(x: Any) -> Any:
-            return x.layout if isinstance(x, Symbol) else self.layout_of(x) if isinstance(x, Tensor) else x
+            return x.order if isinstance(x, Symbol) else self.layout_of(x) if isinstance(x, Tensor) else x
 
         return tree_map(layout, given)
 
@@ -267,6 +268,8 @@ def _told(error: BaseException) -> str:
     if isinstance(error, Refusal):
         return str(error)
     said = str(error).strip().splitlines()
+    if isinstance(error, TypeError) and Count.__name__ in str(error):
+        return NEEDS_EXAMPLE
     return (
         f"its forward cannot be followed ({type(error).__name__}{': ' + said[0] if said else ''}). Write it with "
         "operations on tensors only; if an example was passed, check that the model takes it"

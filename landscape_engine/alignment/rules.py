@@ -14,28 +14,29 @@ from .axes import Equations, Refusal
 from .layouts import Layout
 from .operations import Rule
 
-# Of each entry, or of entries that face each other; softmax and the like do not depend on the order either.
-_ELEMENTWISE = """
+ELEMENTWISE = """
 abs absolute acos asin atan celu ceil clamp clamp_max clamp_min clip clone contiguous cos cosh deg2rad detach dropout
 dropout1d dropout2d dropout3d alpha_dropout feature_alpha_dropout elu erf erfc exp exp2 expm1 floor frac gelu hardshrink
-hardsigmoid hardswish hardtanh isfinite isinf isnan leaky_relu log log10 log1p log2 log_softmax log_sigmoid logit
+hardsigmoid hardswish hardtanh isfinite isinf isnan leaky_relu log log10 log1p log2 log_softmax logit
 logical_not logsigmoid mish nan_to_num neg negative normalize ones_like positive reciprocal relu relu6 requires_grad_
 round rrelu rsqrt selu sgn sigmoid sign silu sin sinh softmax softmin softplus softshrink softsign sqrt square tan tanh
 tanhshrink threshold trunc zeros_like bool double float half int long bfloat16 type cpu cuda zero_ fill_
 __neg__ __abs__ __invert__ __pos__
 add sub subtract mul multiply div divide true_divide floor_divide pow maximum minimum lerp addcmul addcdiv eq ne lt le
 gt ge atan2 fmod remainder logaddexp logical_and logical_or logical_xor masked_fill rsub copy_
-__add__ __radd__ __sub__ __rsub__ __mul__ __rmul__ __truediv__ __rtruediv__ __floordiv__ __rfloordiv__ __pow__
-__rpow__ __mod__ __rmod__ __eq__ __ne__ __lt__ __le__ __gt__ __ge__ __and__ __or__ __xor__
+__add__ __radd__ __sub__ __rsub__ __mul__ __rmul__ __truediv__ __rtruediv__ __floordiv__ __rfloordiv__ __div__ __rdiv__
+__pow__ __rpow__ __mod__ __rmod__ __eq__ __ne__ __lt__ __le__ __gt__ __ge__ __and__ __or__ __xor__
 __iadd__ __isub__ __imul__ __itruediv__ __ipow__
 """.split()
+"""Of each entry, or of entries that face each other; softmax and the like do not depend on the order either."""
+
 _REDUCTIONS = {"mean": 1, "sum": 1, "amax": 1, "amin": 1, "logsumexp": 1, "all": 1, "any": 1, "std": 2, "var": 2}
 
-_IN_PLACE = {*_ELEMENTWISE}
+_IN_PLACE = {*ELEMENTWISE}
 """What may also be called with an underscore behind its name: its result has the shape of its first argument."""
 
 NAMED: Mapping[str, Rule] = {
-    **dict.fromkeys(_ELEMENTWISE, operations.elementwise),
+    **dict.fromkeys(ELEMENTWISE, operations.elementwise),
     **dict.fromkeys(["to", "type_as"], operations.converted),
     "where": operations.where,
     **{name: operations.reduction(position) for name, position in _REDUCTIONS.items()},
@@ -45,18 +46,21 @@ NAMED: Mapping[str, Rule] = {
     **{f"adaptive_avg_pool{n}d": operations.adaptive_pooling(n) for n in (1, 2, 3)},
     **{f"adaptive_max_pool{n}d": operations.adaptive_pooling(n) for n in (1, 2, 3)},
     **dict.fromkeys(["matmul", "bmm", "mm", "__matmul__"], operations.matmul),
+    "__rmatmul__": lambda eq, x, y: operations.matmul(eq, y, x),
     "linear": operations.linear,
     "batch_norm": operations.batch_norm,
     "layer_norm": operations.layer_norm,
     "rms_norm": operations.layer_norm,
     "group_norm": operations.group_norm,
     "prelu": operations.prelu,
+    "scaled_dot_product_attention": moves.attention,
     "embedding": operations.embedding,
     "interpolate": operations.interpolate,
     **dict.fromkeys(["cat", "concat", "concatenate"], moves.concatenate),
     "stack": moves.stack,
     "split": moves.split_by,
     "chunk": moves.chunk,
+    "unbind": moves.unbind,
     "glu": moves.glu,
     "permute": moves.permute,
     **dict.fromkeys(["transpose", "swapaxes", "swapdims"], moves.transpose),
@@ -109,6 +113,16 @@ def _convolution(dims: int) -> LayerRule:
     def rule(eq: Equations, layer: Any, held: Held, x: Layout) -> Layout:
         weight = _weight(held)
         return operations.convolution(dims)(eq, x, weight, held("bias"), groups=layer.groups)
+
+    return rule
+
+
+def _transposed(dims: int) -> LayerRule:
+    def rule(eq: Equations, layer: Any, held: Held, x: Layout) -> Layout:
+        if layer.groups != 1:
+            raise Refusal("a transposed convolution in groups is not known. Use one without")
+        weight = moves.transpose(eq, _weight(held), 0, 1)
+        return operations.convolution(dims)(eq, x, weight, held("bias"))
 
     return rule
 
@@ -176,6 +190,7 @@ LAYERS: Mapping[type[nn.Module], LayerRule] = {
     nn.Upsample: lambda eq, layer, held, x: operations.interpolate(eq, x),
     **{getattr(nn, name): lambda eq, layer, held, x: x for name in _SAME},
     **{getattr(nn, f"Conv{n}d"): _convolution(n) for n in (1, 2, 3)},
+    **{getattr(nn, f"ConvTranspose{n}d"): _transposed(n) for n in (1, 2, 3)},
     **{getattr(nn, f"InstanceNorm{n}d"): _instance_norm(n) for n in (1, 2, 3)},
     **{getattr(nn, f"{kind}Pool{n}d"): _pooling(operations.pooling, n) for kind in ("Avg", "Max") for n in (1, 2, 3)},
     **{
