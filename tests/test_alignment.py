@@ -682,6 +682,20 @@ def test_a_forward_that_needs_shapes_asks_for_an_example():
     assert [g.size for g in alignment.permutation_groups(build(), torch.randn(5, 4))] == [6]
 
 
+def test_a_batch_that_is_doubled_inside_is_not_taken_for_the_batch():
+    def siamese(m, x):
+        return m.head(m.conv(torch.cat([x, x], 0)).view(x.size(0), -1))
+
+    a, b = (
+        trained_like(Forward(siamese, conv=nn.Conv2d(1, 4, 3), head=nn.Linear(2 * 4 * 4, 2)), seed) for seed in (1, 2)
+    )
+    with pytest.raises(StructureError, match="Pass example="):
+        alignment.align(a, b)
+    x = inputs(4, 1, 4, 4)
+    found = alignment.align(a, b, example=x)
+    assert_same_function(b, shuffled(found, 1).apply(state_of(b)), x, 1e-9)
+
+
 def test_what_cannot_be_seen_is_noticed_on_the_example():
     def hidden(m, x):
         y = m.fc(x)

@@ -54,10 +54,6 @@ def fixed(length: int | None = None) -> Axis:
     return (Block(None, length),)
 
 
-BATCH = fixed()
-"""The axis of the examples of a batch; known by its identity."""
-
-
 @final
 @dataclass
 class _Variable:

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from typing import final
 
-from .axes import BATCH, NEEDS_EXAMPLE, Axis, Equations, Refusal, fixed, times
+from .axes import NEEDS_EXAMPLE, Axis, Equations, Refusal, fixed, times
 
 _NOT_KNOWN = itertools.count(-1, -1)
 
@@ -48,11 +48,21 @@ class Layout:
 
     Attributes:
         axes: The last ones, or all.
-        open: Whether there may be more axes before them, whose entries stay.
+        first: Dimension 0, if there may be more axes before those that are listed, whose entries stay. It is known by
+            its identity: a batch goes through a network, and with it its length, which is not known.
     """
 
     axes: tuple[Axis, ...]
-    open: bool = False
+    first: Axis | None = None
+
+    @property
+    def open(self) -> bool:
+        """Whether there may be more axes before those that are listed."""
+        return self.first is not None
+
+    def anew(self) -> Layout:
+        """The same after an operation that may have changed what dimension 0 is."""
+        return replace(self, first=fixed()) if self.open else self
 
     def reach(self, count: int) -> Layout:
         """The same with at least ``count`` axes listed."""
@@ -63,9 +73,9 @@ class Layout:
 
     def batched(self, count: int) -> Layout:
         """The same with ``count`` axes or one more, the examples of a batch, if it is not known whether it has it."""
-        if not self.open:
+        if self.first is None:
             return self.reach(count)
-        return Layout((BATCH, *self.reach(count).axes)) if len(self.axes) <= count else Layout(self.axes)
+        return Layout((self.first, *self.reach(count).axes)) if len(self.axes) <= count else Layout(self.axes)
 
     def index(self, dim: int) -> int:
         """Where in ``axes`` a dimension is."""
@@ -83,7 +93,7 @@ class Layout:
     def size(self, equations: Equations, dim: int) -> int | Count:
         """How long a dimension is."""
         if self.open and (dim >= 0 or -dim > len(self.axes)):
-            return Count(BATCH if dim == 0 else None)
+            return Count(self.first if dim == 0 else None)
         axis = self.axes[self.index(dim)]
         length = equations.length(equations.expand(axis))
         return Count(axis) if length is None else length
@@ -113,13 +123,16 @@ def broadcast(equations: Equations, layouts: Sequence[Layout]) -> Layout:
     count = max(len(x.axes) for x in layouts)
     axes = []
     for back in range(count, 0, -1):
-        facing = [x.axes[-back] if len(x.axes) >= back else fixed() for x in layouts if len(x.axes) >= back or x.open]
+        facing = [x.axes[-back] for x in layouts if len(x.axes) >= back]
+        facing += [fixed() for x in layouts if len(x.axes) < back and x.open]
         long = [axis for axis in facing if equations.length(equations.expand(axis)) != 1] or facing[:1]
         for axis in long[1:]:
             equations.equal(long[0], axis)
         known = [axis for axis in long if equations.length(equations.expand(axis)) is not None]
-        axes.append(next((axis for axis in long if axis is BATCH), (known or long)[0]))
-    return Layout(tuple(axes), any(x.open for x in layouts))
+        axes.append((known or long)[0])
+    firsts = [x.first for x in layouts if x.first is not None]
+    same = all(first is firsts[0] for first in firsts)
+    return Layout(tuple(axes), (firsts[0] if same else fixed()) if firsts else None)
 
 
 def merge(equations: Equations, axes: Sequence[Axis]) -> Axis:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
-from .axes import BATCH, NEEDS_EXAMPLE, Axis, Equations, Refusal, fixed
+from .axes import NEEDS_EXAMPLE, Axis, Equations, Refusal, fixed
 from .layouts import Count, Layout, broadcast, merge, reshape, split
 from .operations import known, matmul
 
@@ -14,14 +14,14 @@ def concatenate(eq: Equations, tensors: Sequence[Layout], dim: int = 0, *, axis:
     """The units of one tensor behind those of the other."""
     dim = dim if axis is None else axis
     if all(t.open and not t.axes for t in tensors):
-        return tensors[0]
+        return tensors[0].anew()
     tensors = [t.reach(-dim) if dim < 0 else t for t in tensors]
     back = [t.index(dim) - len(t.axes) for t in tensors]
     if len(set(back)) > 1:
         raise Refusal(NEEDS_EXAMPLE)
     joined = tuple(b for t in tensors for b in eq.expand(t.axes[back[0]]))
     whole = broadcast(eq, [t.with_axis(len(t.axes) + back[0], fixed(1)) for t in tensors])
-    return whole.with_axis(len(whole.axes) + back[0], joined)
+    return whole.with_axis(len(whole.axes) + back[0], joined).anew()
 
 
 def stack(eq: Equations, tensors: Sequence[Layout], dim: int = 0) -> Layout:
@@ -72,7 +72,7 @@ def transpose(eq: Equations, x: Layout, dim0: int, dim1: int) -> Layout:
     """Two axes change places."""
     x = x.reach(max(-dim0, -dim1, 0))
     a, b = x.index(dim0), x.index(dim1)
-    return x.with_axis(a, x.axes[b]).with_axis(b, x.axes[a])
+    return x.with_axis(a, x.axes[b]).with_axis(b, x.axes[a]).anew()
 
 
 def transpose_matrix(eq: Equations, x: Layout) -> Layout:
@@ -87,7 +87,7 @@ def unsqueeze(eq: Equations, x: Layout, dim: int) -> Layout:
     place = dim if dim >= 0 else len(x.axes) + dim + 1
     if x.open and (dim >= 0 or place < 0):
         raise Refusal(NEEDS_EXAMPLE)
-    return Layout((*x.axes[:place], fixed(1), *x.axes[place:]), x.open)
+    return Layout((*x.axes[:place], fixed(1), *x.axes[place:]), x.first).anew()
 
 
 def squeeze(eq: Equations, x: Layout, dim: int | None = None) -> Layout:
@@ -96,7 +96,7 @@ def squeeze(eq: Equations, x: Layout, dim: int | None = None) -> Layout:
     if x.open and dim is None:
         raise Refusal(NEEDS_EXAMPLE)
     gone = [k for k in places if known(eq, x.axes[k]) == 1]
-    return Layout(tuple(axis for k, axis in enumerate(x.axes) if k not in gone), x.open)
+    return Layout(tuple(axis for k, axis in enumerate(x.axes) if k not in gone), x.first).anew()
 
 
 def expand(eq: Equations, x: Layout, *sizes: Any) -> Layout:
@@ -105,7 +105,7 @@ def expand(eq: Equations, x: Layout, *sizes: Any) -> Layout:
     if x.open:
         if x.axes:
             raise Refusal(NEEDS_EXAMPLE)
-        return x
+        return x.anew()
     axes = []
     for k, size in enumerate(sizes, len(x.axes) - len(sizes)):
         one = k < 0 or eq.length(eq.expand(x.axes[k])) == 1
@@ -143,20 +143,20 @@ def attention(
 
 def flatten(eq: Equations, x: Layout, start_dim: int = 0, end_dim: int = -1) -> Layout:
     """Neighboring axes as one: a channel becomes a unit with a run of entries."""
-    if x.open and not x.axes:
-        return Layout((BATCH, fixed())) if (start_dim, end_dim) == (1, -1) else x
+    if x.first is not None and not x.axes:
+        return Layout((x.first, fixed())) if (start_dim, end_dim) == (1, -1) else x if start_dim > 0 else x.anew()
     start, end = x.index(start_dim), x.index(end_dim)
-    return Layout((*x.axes[:start], merge(eq, x.axes[start : end + 1]), *x.axes[end + 1 :]), x.open)
+    return Layout((*x.axes[:start], merge(eq, x.axes[start : end + 1]), *x.axes[end + 1 :]), x.first).anew()
 
 
 def unflatten(eq: Equations, x: Layout, dim: int, sizes: Sequence[int]) -> Layout:
     """One axis as several."""
     if x.open and not x.axes:
-        return x
+        return x if dim > 0 else x.anew()
     index = x.index(dim)
     if -1 in sizes:
         sizes = _without_minus([known(eq, x.axes[index])], sizes)
-    return Layout((*x.axes[:index], *split(eq, x.axes[index], sizes), *x.axes[index + 1 :]), x.open)
+    return Layout((*x.axes[:index], *split(eq, x.axes[index], sizes), *x.axes[index + 1 :]), x.first).anew()
 
 
 def view(eq: Equations, x: Layout, *sizes: Any) -> Layout:
@@ -213,7 +213,7 @@ def item(eq: Equations, x: Layout, index: Any) -> Layout:
     if any(isinstance(k, bool) or not (k is ... or isinstance(k, int | slice | None)) for k in keys):
         raise Refusal("indexing by a tensor is not known. Use numbers and slices")
     if x.open and not x.axes:
-        return x
+        return x.anew()
     if ... not in keys:
         keys.append(...)
     at = keys.index(...)
@@ -225,7 +225,7 @@ def item(eq: Equations, x: Layout, index: Any) -> Layout:
     axes, rest = _taken(eq, list(x.axes), [] if x.open else front)
     middle, tail = rest[: len(rest) - taken], rest[len(rest) - taken :]
     last, _ = _taken(eq, tail, back)
-    return Layout((*axes, *middle, *last), x.open)
+    return Layout((*axes, *middle, *last), x.first).anew()
 
 
 def _taken(eq: Equations, axes: list[Axis], keys: Sequence[Any]) -> tuple[list[Axis], list[Axis]]:

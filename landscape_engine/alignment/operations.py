@@ -132,7 +132,7 @@ def embedding(eq: Equations, tokens: Layout, weight: Layout, *args: object, **na
     """Tokens stay; the entries of their vectors are units."""
     fix(eq, tokens)
     eq.fix(weight.axes[0])
-    return Layout((*tokens.axes, weight.axes[1]), tokens.open)
+    return Layout((*tokens.axes, weight.axes[1]), tokens.first)
 
 
 def matmul(eq: Equations, x: Layout, y: Layout) -> Layout:
@@ -141,8 +141,8 @@ def matmul(eq: Equations, x: Layout, y: Layout) -> Layout:
         raise Refusal("a product with a vector is not known. Write it as a product of matrices")
     x, y = x.reach(2), y.reach(2)
     eq.equal(x.axes[-1], y.axes[-2])
-    batch = broadcast(eq, [Layout(x.axes[:-2], x.open), Layout(y.axes[:-2], y.open)])
-    return Layout((*batch.axes, x.axes[-2], y.axes[-1]), batch.open)
+    batch = broadcast(eq, [Layout(x.axes[:-2], x.first), Layout(y.axes[:-2], y.first)])
+    return Layout((*batch.axes, x.axes[-2], y.axes[-1]), batch.first).anew()
 
 
 # Entry by entry
@@ -180,7 +180,7 @@ def reduction(position: int) -> Rule:
         x = x.reach(max((-d for d in dims), default=0))
         gone = {x.index(d) for d in dims}
         left = [fixed(1) if k in gone else axis for k, axis in enumerate(x.axes) if keep or k not in gone]
-        return Layout(tuple(left), x.open)
+        return Layout(tuple(left), x.first).anew()
 
     return rule
 

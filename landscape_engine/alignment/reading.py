@@ -15,7 +15,7 @@ from torch.utils._pytree import tree_any, tree_flatten, tree_map
 
 from ..errors import ChoiceError, StructureError
 from ..models import GeneralModelWrapper, ModelWrapper
-from .axes import NEEDS_EXAMPLE, Equations, Refusal
+from .axes import NEEDS_EXAMPLE, Equations, Refusal, fixed
 from .layouts import Count, Layout, fit, fix, stays
 from .rules import LAYERS, name_of, rule_of
 from .symbols import DEPENDS_ON_DATA, FACTS, NUMBERS, Symbol, fact
@@ -126,11 +126,11 @@ class Reader:
 
     def _input(self, example: Any) -> Any:
         if example is None:
-            return Symbol.of(self, Layout((), open=True))
+            return Symbol.of(self, Layout((), fixed()))
         return tree_map(lambda x: self._constant(x.clone()) if isinstance(x, Tensor) else x, example)
 
     def _constant(self, value: Tensor) -> Symbol:
-        return Symbol.of(self, fit(self.equations, Layout((), open=True), value.shape), value)
+        return Symbol.of(self, fit(self.equations, Layout((), fixed()), value.shape), value)
 
     def _followed(self, path: str, module: nn.Module, forward: Callable[..., Any]) -> Callable[..., Any]:
         replaced = "forward" in vars(module)  # somebody's own, which hides that of the class
@@ -176,7 +176,7 @@ class Reader:
         if id(tensor) not in self._names:
             if tensor.is_meta:
                 raise Refusal("it computes outside of PyTorch's functions")
-            return fit(self.equations, Layout((), open=True), tensor.shape)
+            return fit(self.equations, Layout((), fixed()), tensor.shape)
         name, called, _ = self._names[id(tensor)]
         if name not in self.layouts:
             self.layouts[name] = Layout(tuple(self.equations.fresh(called, n) for n in tensor.shape))
@@ -225,7 +225,7 @@ class Reader:
     def _unmoved(self, value: Any) -> Any:
         """The result of whatever is done to tensors none of whose entries moves."""
         if value is None:
-            return Symbol.of(self, Layout((), open=True))
+            return Symbol.of(self, Layout((), fixed()))
         if not all(isinstance(x, Tensor) for x in tree_flatten(value)[0]):
             raise Refusal(DEPENDS_ON_DATA)
         return tree_map(self._constant, value)
