@@ -596,6 +596,21 @@ def test_sample_models_and_agents_can_be_aligned(name):
     assert found.distance_after < found.distance_before
 
 
+def test_the_barrier_between_two_trained_networks_goes():
+    import sample_models
+
+    sample = sample_models.load("digits_mlp")
+    other = sample.recipe.at(replace(sample.recipe, seed=11, epochs=8).train()[-1])
+    found = alignment.align(sample.model, other)
+    loss, _ = sample.metrics("test")
+    as_given, aligned = (
+        le.linear_interpolation(sample.model, end, loss, steps=9).values for end in (other, found.model)
+    )
+    assert aligned[-1] == pytest.approx(as_given[-1], rel=1e-5)
+    assert as_given.max() - max(as_given[0], as_given[-1]) > 0.05
+    assert aligned.max() - max(aligned[0], aligned[-1]) < 0.01
+
+
 def test_what_does_not_span_the_space_stays():
     model = le.wrap_model(mlp(3, 6, 6, 2), parameters=["2.*", "4.*"])
     assert [g.name for g in alignment.permutation_groups(model)] == ["2"]
