@@ -596,19 +596,19 @@ def test_sample_models_and_agents_can_be_aligned(name):
     assert found.distance_after < found.distance_before
 
 
-def test_the_barrier_between_two_trained_networks_goes():
+def test_the_barrier_between_two_trained_networks_falls():
     import sample_models
 
-    sample = sample_models.load("digits_mlp")
-    other = sample.recipe.at(replace(sample.recipe, seed=11, epochs=8).train()[-1])
+    sample = sample_models.load("two_seeds")
+    other = sample.second_model
     found = alignment.align(sample.model, other)
     loss, _ = sample.metrics("test")
     as_given, aligned = (
         le.linear_interpolation(sample.model, end, loss, steps=9).values for end in (other, found.model)
     )
     assert aligned[-1] == pytest.approx(as_given[-1], rel=1e-5)
-    assert as_given.max() - max(as_given[0], as_given[-1]) > 0.05
-    assert aligned.max() - max(aligned[0], aligned[-1]) < 0.01
+    barriers = [curve.max() - max(curve[0], curve[-1]) for curve in (as_given, aligned)]
+    assert barriers[1] < 0.2 * barriers[0]
 
 
 def test_what_does_not_span_the_space_stays():
