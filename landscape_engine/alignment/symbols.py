@@ -65,7 +65,11 @@ class Symbol(Tensor):
 
 
 def _method(name: str) -> Callable[..., Any]:
-    return lambda self, *args, **kwargs: self.reader.apply(name, getattr(Tensor, name), (self, *args), kwargs)
+    def method(self: Symbol, *args: Any, **kwargs: Any) -> Any:
+        return self.reader.apply(name, getattr(Tensor, name), (self, *args), kwargs)
+
+    method.__doc__ = f"As ``Tensor.{name}``, of sizes that may not be known."
+    return method
 
 
 for _name in "view reshape expand unflatten split chunk".split():  # PyTorch itself refuses sizes that are not known
