@@ -16,6 +16,7 @@ from explorer.jobs import Result, Runner
 from explorer.measures import MEASURES
 from explorer.state import State
 from explorer.theme import FATHOM, PAGE_CSS, PAGE_SX, THEME_CONFIG, TOKENS_CSS
+from explorer.tracks import PER_INTERVAL, Track
 from explorer.views.cards import BANNER_CSS, board, card, head, text
 from explorer.views.colorbar import POINTER
 from explorer.views.contours import MapView
@@ -26,7 +27,7 @@ from explorer.views.inspector import inspector_html
 from explorer.views.key import map_key
 from explorer.views.picture import Picture
 from explorer.views.profile import ProfileView
-from explorer.views.results import curve_of, picture_of, reading_of, subtitle
+from explorer.views.results import curve_of, picture_of, profile_of, reading_of, subtitle
 from explorer.views.spectrum import SpectrumView
 from explorer.views.surface import Surface3D
 from landscape_engine import LandscapeError
@@ -63,6 +64,7 @@ class Explorer(pn.viewable.Viewer):
         self._suit()
         self.runner = Runner(self.state)
         self.picture: Picture | CurvePicture | None = None
+        self.track: Track | None = None
         self.header = Header(styles={"flex": "1 1 auto", "min-width": "0"}, margin=0)
         self.map, self.curve, self.profile, self.spectrum = MapView(), CurveView(), ProfileView(), SpectrumView()
         self.surface = Surface3D(palette=FATHOM, sizing_mode="stretch_both", min_height=280, margin=0)
@@ -81,8 +83,8 @@ class Explorer(pn.viewable.Viewer):
     def _suit(self) -> None:
         """Choices that suit the model, all at once, so that no run starts on half of them.
 
-        The first, the middle and the final checkpoint, the marker on the final one; what can be measured of the model,
-        on how many examples, and where.
+        The first, the middle and the final checkpoint; what can be measured of the model, on how many examples, and
+        where.
         """
         state, source = self.state, sources.load(self.state.model)
         last, offered, counts, places = len(source.steps) - 1, source.offered, source.counts, source.places
@@ -92,7 +94,6 @@ class Explorer(pn.viewable.Viewer):
             first=0,
             second=last // 2,
             third=last,
-            t=float(last),
             offered=offered,
             counts=counts,
             places=places,
@@ -164,6 +165,7 @@ class Explorer(pn.viewable.Viewer):
         if result is None:
             return
         with hold():
+            self._follow(result)
             shape, show = ("line", self._show_curve) if result.request.is_line else ("plane", self._show_plane)
             self.picture = picture = show(result)
             self.board.css_classes = [f"on-{self.state.on_phone.lower()}", shape]
@@ -172,6 +174,13 @@ class Explorer(pn.viewable.Viewer):
             self._show_profile(result, picture.value_at(result.path)[0])
             self.header.subtitle = subtitle(result)
             self._inspect()
+
+    def _follow(self, result: Result) -> None:
+        """Put the marker where another track begins to be of interest."""
+        track = result.track
+        if self.track is None or list(self.track.lines) != list(track.lines) or self.track.stops != track.stops:
+            self.state.t = track.home
+        self.track = track
 
     def _show_plane(self, result: Result) -> Picture:
         picture = picture_of(result)
@@ -192,7 +201,7 @@ class Explorer(pn.viewable.Viewer):
         return picture
 
     def _place_marker(self, result: Result) -> None:
-        k = min(round(self.state.t * sources.PER_INTERVAL), len(result.path) - 1)
+        k = min(round(self.state.t * PER_INTERVAL), len(result.path) - 1)
         alpha, beta, z = (float(self.path.data[name][k]) for name in ("alpha", "beta", "z"))
         self.map.marker.data = {"x": [alpha], "y": [beta]}
         self.map.bar.pointer.data = {"x": [POINTER], "y": [z]}
@@ -202,23 +211,8 @@ class Explorer(pn.viewable.Viewer):
     def _show_profile(self, result: Result, on_map: Any) -> None:
         if result.profile is None:
             return
-        metric, steps = result.request.metric, result.source.steps
-        slider = self.profile.slider
-        if slider.t != self.state.t or slider.steps != steps:
-            slider.param.update(count=len(steps), steps=steps, t=self.state.t)
-        self.profile.show(
-            result.source.positions,
-            result.profile[f"train_{metric}"],
-            result.profile[f"test_{metric}"],
-            on_map,
-            result.residual,
-            steps,
-            ", ".join(filter(None, [MEASURES[metric].title, MEASURES[metric].units])),
-            result.request.scale,
-            result.request.split,
-            "line" if result.request.is_line else "plane",
-            {s: result.profile[f"{s}_{metric}_stderr"] for s in ("train", "test")} if MEASURES[metric].noisy else {},
-        )
+        self.profile.slider.follow(result.track, self.state.t)
+        self.profile.show(profile_of(result, on_map))
 
     def _inspect(self) -> None:
         if self.state.result is None or self.picture is None:

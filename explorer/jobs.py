@@ -17,8 +17,10 @@ import xarray as xr
 
 import landscape_engine as le
 from explorer import sources
+from explorer.profiles import Profile, profiles
 from explorer.spectrum import spectrum
 from explorer.state import Request, State
+from explorer.tracks import Track
 
 log = logging.getLogger("explorer")
 
@@ -35,18 +37,20 @@ class Result:
 
     Args:
         request: The choices it answers.
+        track: What the slider follows.
         subspace: Where it was evaluated.
         landscape: Whole at any time.
-        projections: Of m points of the training path onto the subspace.
-        profile: Exact values along the path by metric name; None until they are known.
+        projections: Of the m places on each line of the track onto the subspace, by the line's name.
+        profiles: Exact values there, by the line's name; empty until they are known.
         progress: Of the refinement.
     """
 
     request: Request
+    track: Track
     subspace: le.Line | le.Plane
     landscape: xr.Dataset
-    projections: list[le.Projection]
-    profile: dict[str, np.ndarray] | None
+    projections: dict[str, list[le.Projection]]
+    profiles: dict[str, Profile]
     progress: le.Progress
 
     @property
@@ -54,25 +58,40 @@ class Result:
         """The model, data and checkpoints that it is about."""
         return sources.load(self.request.model)
 
-    @cached_property
-    def path(self) -> np.ndarray:
-        """Coordinates of the training path on the subspace, of shape (m, dimensions)."""
-        return np.array([p.coordinates for p in self.projections])
+    @property
+    def profile(self) -> Profile | None:
+        """Exact values along the line that the slider follows; None until they are known."""
+        return self.profiles.get(self.track.followed)
 
     @cached_property
+    def paths(self) -> dict[str, np.ndarray]:
+        """Coordinates of each line of the track on the subspace, of shape (m, dimensions)."""
+        return {line: np.array([p.coordinates for p in found]) for line, found in self.projections.items()}
+
+    @cached_property
+    def residuals(self) -> dict[str, np.ndarray]:
+        """Distances of each line of the track from the subspace, of shape (m,)."""
+        return {line: np.array([p.residual for p in found]) for line, found in self.projections.items()}
+
+    @property
+    def path(self) -> np.ndarray:
+        """Coordinates of the line that the slider follows, of shape (m, dimensions)."""
+        return self.paths[self.track.followed]
+
+    @property
     def residual(self) -> np.ndarray:
-        """Distances of the path from the subspace, of shape (m,)."""
-        return np.array([p.residual for p in self.projections])
+        """Distances of that line from the subspace, of shape (m,)."""
+        return self.residuals[self.track.followed]
 
     @cached_property
     def relative(self) -> np.ndarray:
-        """The residual as a share of the distance to the final network, of shape (m,); NaN there."""
-        return np.array([p.relative for p in self.projections])
+        """The residual as a share of the distance to the subspace's origin, of shape (m,); NaN there."""
+        return np.array([p.relative for p in self.projections[self.track.followed]])
 
     @cached_property
     def held(self) -> float:
-        """Share of the path's squared movement that lies in the subspace."""
-        distance = np.array([p.distance for p in self.projections])
+        """Share of that line's squared movement that lies in the subspace."""
+        distance = np.array([p.distance for p in self.projections[self.track.followed]])
         return float(1 - (self.residual**2).sum() / (distance**2).sum())
 
 
@@ -96,7 +115,7 @@ class _Job:
         try:
             for result in self._results():
                 self.runner.post(self, "running", "", result)
-                if result.profile is not None:
+                if result.profiles:
                     self.looked.set()
                     self.go.wait()
             self.runner.post(self, "done", "", None)
@@ -109,13 +128,16 @@ class _Job:
 
     def _results(self) -> Any:
         request, source = self.request, sources.load(self.request.model)
-        subspace = source.subspace(request)
+        subspace, track = source.subspace(request), source.training
         self._check(self.progress)
-        projections = [subspace.project(source.sample.trajectory.at(t)) for t in source.positions]
+        projections = {
+            line: [subspace.project(track.state_at(line, float(place))) for place in track.positions]
+            for line in track.lines
+        }
         metrics = sources.metrics(request.model, request.split, request.samples, request.metric)
         drive = f"{request.split}_{request.metric}"
         known = self.start is not None and {m.name for m in metrics} <= set(self.start.data_vars)
-        profile = None
+        exact: dict[str, Profile] = {}
         for landscape in le.refine(
             metrics,
             subspace,
@@ -127,13 +149,11 @@ class _Job:
             interval=PICTURE,
             progress=self._check,
         ):
-            result = Result(request, subspace, landscape, projections, profile, self.progress)
+            result = Result(request, track, subspace, landscape, projections, exact, self.progress)
             yield result
-            if profile is None:
-                profile = sources.profile(
-                    request.model, request.samples, request.metric, lambda: self._check(self.progress)
-                )
-                yield replace(result, profile=profile)
+            if not exact:
+                exact = profiles(request, track, lambda: self._check(self.progress))
+                yield replace(result, profiles=exact)
 
     def _check(self, progress: le.Progress) -> None:
         self.progress = progress
@@ -214,9 +234,12 @@ class Runner:
 
     def study(self) -> None:
         """Compute the curvature at the marker, in a thread of its own; a newer question replaces an older one."""
+        shown: Result | None = self.state.result
+        if shown is None:
+            return
         self._study.set()
         stop = self._study = threading.Event()
-        request, t = self.state.request, self.state.t
+        request, track, t = shown.request, shown.track, self.state.t
         self.state.studying = True
 
         def check() -> None:
@@ -227,7 +250,7 @@ class Runner:
             torch.set_num_threads(1)
             found: dict[str, Any] = {"studying": False}
             try:
-                found["spectrum"] = spectrum(request.model, request.split, request.samples, t, check)
+                found["spectrum"] = spectrum(request, track, t, check)
             except _Canceled:
                 return
             except Exception as error:

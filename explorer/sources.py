@@ -3,23 +3,21 @@
 from __future__ import annotations
 
 import io
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from dataclasses import dataclass, replace
 from functools import cache, cached_property, lru_cache
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any, final
 
-import numpy as np
-
 import landscape_engine as le
 import sample_models
 from explorer.measures import MEASURES, SUPERVISED
 from explorer.state import DERIVED, SAMPLES, SUBSPACES, Request
+from explorer.tracks import TrainingPath
 from landscape_engine import metrics as engine
-from landscape_engine.metrics import Metric, MetricPipeline
+from landscape_engine.metrics import Metric
 
-PER_INTERVAL = 4  # exact values on the profile between two checkpoints
 PRECISE_ENOUGH = {"tolerance": 1e-3}  # of eigenvalues in a picture, as a share of the largest
 DERIVED_METRICS: dict[str, tuple[Callable[..., Metric], dict[str, Any]]] = {
     "gradient_norm": (engine.GradientNorm, {}),
@@ -104,10 +102,10 @@ class Source:
         """How many examples can be chosen; 0 is all."""
         return [0, *(count for count in SAMPLES if count < min(self.sample.splits.values()))]
 
-    @property
-    def positions(self) -> np.ndarray:
-        """The checkpoint coordinates of the profile."""
-        return np.arange(PER_INTERVAL * (len(self.steps) - 1) + 1) / PER_INTERVAL
+    @cached_property
+    def training(self) -> TrainingPath:
+        """The path of its training."""
+        return TrainingPath.of(le.wrap_model(self.sample.model), self.sample.trajectory)
 
 
 @lru_cache(maxsize=32)
@@ -178,42 +176,3 @@ def _derived(measure: str, loss: Metric, name: str, model: str) -> Metric:
     kind, options = DERIVED_METRICS[measure]
     made: Metric = kind(loss, name=name, **options)
     return made
-
-
-_profiles: dict[tuple[str, int, str], dict[str, np.ndarray]] = {}
-
-
-def profile(
-    name: str, samples: int, measure: str = "", check: Callable[[], None] = lambda: None
-) -> dict[str, np.ndarray]:
-    """Exact values along the checkpoint path, by metric name; computed once, whatever the plane.
-
-    Args:
-        name: Of the model.
-        samples: How many examples of each split; 0 means all.
-        measure: What is drawn; the model's own metrics come with it. One that is exact at checkpoints only is
-            interpolated linearly between them.
-        check: Called before each point; what it raises ends the computation.
-    """
-    own = {m.name.removeprefix("train_") for m in metrics(name, "train", samples)}
-    found = dict(_evaluated(name, samples, "", check))
-    return found if measure in own or not measure else found | _evaluated(name, samples, measure, check)
-
-
-def _evaluated(name: str, samples: int, measure: str, check: Callable[[], None]) -> dict[str, np.ndarray]:
-    key = (name, samples, family_of(measure))
-    if key not in _profiles:
-        source, each = load(name), MEASURES[measure].each if measure else 1
-        own = metrics(name, "train", samples), metrics(name, "test", samples)
-        both = own if not measure else [metrics(name, s, samples, measure)[len(own[0]) :] for s in ("train", "test")]
-        curve = le.Curve.along(source.sample.model, source.sample.trajectory)
-
-        def points() -> Iterator[tuple[float]]:
-            for t in source.positions[::each]:
-                check()
-                yield (float(t),)
-
-        found = le.evaluate(curve, MetricPipeline([*both[0], *both[1]]), points())
-        exact = source.positions[::each]
-        _profiles[key] = {n: np.interp(source.positions, exact, v) for n, v in found.items()}
-    return _profiles[key]

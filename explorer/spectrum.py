@@ -1,4 +1,4 @@
-"""The curvature of a network at one place of its training, on demand."""
+"""The curvature of one network of a track, on demand."""
 
 from __future__ import annotations
 
@@ -9,8 +9,9 @@ from typing import Any, final
 import numpy as np
 import torch
 
-import landscape_engine as le
 from explorer import sources
+from explorer.state import Request
+from explorer.tracks import Track
 from landscape_engine import metrics as engine
 
 ENDS, PROBES, STEPS = 5, 4, 60  # eigenvalues from each end; of the quadrature
@@ -20,11 +21,10 @@ TOLERANCE = 1e-4  # of eigenvalues, as a share of the largest: enough to tell th
 @final
 @dataclass(frozen=True, eq=False)
 class Spectrum:
-    """The curvature of a network's loss at a checkpoint of its training.
+    """The curvature of a network's loss.
 
     Args:
-        step: The training step.
-        t: The checkpoint coordinate.
+        where: The network, as the track says it.
         split: The data that the loss is averaged over.
         largest: The largest eigenvalues of the Hessian, descending.
         smallest: The smallest, descending.
@@ -35,8 +35,7 @@ class Spectrum:
         density: (g,), density of the eigenvalues there.
     """
 
-    step: float
-    t: float
+    where: str
     split: str
     largest: list[float]
     smallest: list[float]
@@ -47,19 +46,17 @@ class Spectrum:
     density: np.ndarray
 
 
-def spectrum(name: str, split: str, samples: int, t: float, check: Callable[[], None] = lambda: None) -> Spectrum:
-    """The curvature at a place of the training path, by Hessian-vector products.
+def spectrum(request: Request, track: Track, t: float, check: Callable[[], None] = lambda: None) -> Spectrum:
+    """The curvature at a place of a track, by Hessian-vector products.
 
     Args:
-        name: Of the model.
-        split: The data that the loss is averaged over.
-        samples: How many examples of it; 0 means all.
-        t: Checkpoint coordinate.
+        request: Says of which model's loss, and on which data.
+        track: What the slider follows.
+        t: The place on it.
         check: Called between steps of the work; what it raises ends it.
     """
-    source = sources.load(name)
-    loss, trajectory = sources.metrics(name, split, samples)[0], source.sample.trajectory
-    here = le.wrap_model(source.sample.model).private_copy().at(trajectory.at(t))
+    loss = sources.metrics(request.model, request.split, request.samples)[0]
+    here = track.model_at(t).private_copy()
     found: list[Any] = []
     positivity = engine.CurvaturePositivity(loss, weighted=True, probes=PROBES, steps=STEPS)
     ends = engine.PrincipalCurvatures(loss, ENDS, tolerance=TOLERANCE)
@@ -72,9 +69,8 @@ def spectrum(name: str, split: str, samples: int, t: float, check: Callable[[], 
     width = (high - low) / 120 or 1.0
     grid = np.arange(low - 8 * width, high + 8 * width, width / 3)
     return Spectrum(
-        step=trajectory.step_at(t),
-        t=t,
-        split=split,
+        where=track.said(t),
+        split=request.split,
         largest=found[1].value[:ENDS].tolist(),
         smallest=found[1].value[ENDS:].tolist(),
         trace=tuple(found[2]),

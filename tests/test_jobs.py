@@ -8,6 +8,7 @@ import pytest
 
 from explorer import sources
 from explorer.jobs import Runner
+from explorer.profiles import profiles
 from explorer.state import State
 
 
@@ -30,7 +31,7 @@ def finish(runner, seconds=30.0):
 
 
 def test_a_page_opens_with_the_coarse_surface_and_the_profile_and_waits(runner):
-    sources.profile("digits_mlp", 0)
+    profiles(runner.state.request, sources.load("digits_mlp").training)
     runner.open(None, None)
     first = runner.state.result
     assert int(first.landscape["evaluated"].sum()) == 81
@@ -135,10 +136,11 @@ def test_a_changed_choice_ends_the_profile_of_the_model_before():
         if len(seen) == 3:
             raise Enough
 
+    request, track = State(model="digits_cnn", samples=100).request, sources.load("digits_cnn").training
     with pytest.raises(Enough):
-        sources.profile("digits_cnn", 100, check=check)
+        profiles(request, track, check)
     assert len(seen) == 3
-    assert len(sources.profile("digits_cnn", 100)["train_loss"]) == len(sources.load("digits_cnn").positions)
+    assert len(profiles(request, track)["path"]["train_loss"]) == len(track.positions)
 
 
 def test_a_model_whose_package_is_missing_is_a_sentence_and_the_model_before_stays(monkeypatch):

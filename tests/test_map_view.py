@@ -9,6 +9,7 @@ import pytest
 import xarray as xr
 
 import landscape_engine as le
+from explorer import sources
 from explorer.jobs import Result
 from explorer.numbers import format_error, format_number
 from explorer.state import State
@@ -221,10 +222,10 @@ def test_an_asymmetric_surface_has_its_corners_where_they_belong_in_map_and_surf
     extra = {"train_loss_error": (("alpha", "beta"), 0 * a), "evaluated": (("alpha", "beta"), a > -9)}
     landscape = xr.Dataset({**values, **extra}, {"alpha": alpha, "beta": beta})
     corners = {(-1, 0): 4, (2, 0): 7, (-1, 4): 32, (2, 4): 71}
-    request = State(metric="loss", scale="linear").request
+    request, track = State(metric="loss", scale="linear").request, sources.load("digits_mlp").training
     plane = SimpleNamespace(facts={"shares": (0.9, 0.1)})
-    nowhere = [le.Projection((0.0, 0.0), 0.0, 0.0)]
-    picture = picture_of(Result(request, plane, landscape, nowhere, None, le.Progress(1, 1, 1.0)))
+    nowhere = {"path": [le.Projection((0.0, 0.0), 0.0, 0.0)]}
+    picture = picture_of(Result(request, track, plane, landscape, nowhere, {}, le.Progress(1, 1, 1.0)))
     view, surface = MapView(), Surface3D()
     view.show(picture)
     surface.show(picture, "")

@@ -14,9 +14,7 @@ TRUSTED = 0.1  # the map can be trusted where it is within this share of the tru
 class Reading(NamedTuple):
     """What is known at the marker: ``true`` on the set the map shows, ``other`` on the other one, their errors."""
 
-    t: float
-    checkpoints: int
-    step: float
+    where: str
     metric: str
     units: str
     names: tuple[str, str]
@@ -68,8 +66,6 @@ def _row(label: str, value: str, note: str = "") -> str:
 def inspector_html(r: Reading) -> str:
     """The card's body as HTML."""
     kind, verdict = _verdict(r)
-    k = int(r.t)
-    where = f"checkpoint {k + 1} of {r.checkpoints}" if k == r.t else f"between checkpoints {k + 1} and {k + 2}"
     on_it = not r.residual or r.share < 1e-4  # to rounding
     share = "" if math.isnan(r.share) or on_it else f"{r.share * 100:.1f} % of the way to the end"
     shown = "map" if r.place == "plane" else r.place
@@ -89,9 +85,9 @@ def inspector_html(r: Reading) -> str:
     ]
     units = f"{escape(r.units)}, " if r.units else ""
     doubt = _plus_minus(r.stderr, r.true)
-    below = "between checkpoints: interpolated" if not r.exact else f"{doubt} from sampling" if doubt else ""
+    below = "between two exact values: interpolated" if not r.exact else f"{doubt} from sampling" if doubt else ""
     return f"""<div class="columns"><div>
-<div class="where"><i></i><b>At the marker</b><span>{where}, step {round(r.step)}</span></div>
+<div class="where"><i></i><b>At the marker</b><span>{escape(r.where)}</span></div>
 <div class="big"><b>{format_number(r.true)}</b><span>{units}{r.names[0]}<br>
 {below}</span></div>
 <p class="verdict {kind}">{escape(verdict)}</p></div><table>{"".join(rows)}</table></div>"""

@@ -1,32 +1,26 @@
-"""The profile: exact values along the checkpoint path, the map's beside them, and how far the path is off the plane."""
+"""The profile: exact values along a track, what they are compared with, and how far they are off the picture."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping
+from html import escape
 from typing import Any
 
 import numpy as np
 import panel as pn
 from bokeh.models import ColumnDataSource, FixedTicker, GlyphRenderer, Range1d, Span
 from bokeh.plotting import figure
-from numpy.typing import NDArray
 
 from explorer.theme import DARK, FONT, LIGHT, apply_theme
+from explorer.views.lines import STYLES, Array, ProfilePicture
 from explorer.views.slider import PathSlider
 from explorer.views.ticks import drawn, number, tick_values
 
-Array = NDArray[np.float64]
-
 WIDE, NARROW = (66, 132), (46, 12)  # pixels left and right of the plots' frame, which the slider shares
 HEIGHT, TITLE, STRIP, FOOT = 150, 24, 56, 24  # pixels: frame of the curves, title above, frame of the strip, ticks
-LONGEST = 9  # characters of a name that fits beside the curves
 APART, HEADROOM = 16, 1.75  # pixels between names; the strip's height over its highest value
-QUARTERS = 4  # values between two checkpoints
-CURVES = {"on_map": "line3", "test": "line2", "train": "ink"}  # from the lowest to the topmost line
-NAMES = {"on_map": "{} on the {}", "test": "true {}, test", "train": "true {}, training"}
-DOTS = ("train", "test", "on_map")
-LEGEND = """<div><span style="color: var(--line-main)">training</span> <span style="color: var(--line-2)">test</span>
-<span style="color: var(--line-3)">on the map</span></div>"""
+QUARTERS = 4  # values between two stops
+CSS_NAMES = {"ink": "--line-main", "line2": "--line-2", "line3": "--line-3"}
 LEGEND_CSS = """
 :host { position: absolute; top: 0; right: 12px; z-index: 1; pointer-events: none; }
 div { display: flex; gap: 14px; font: 600 var(--fs-caption)/22px var(--font); white-space: nowrap; }
@@ -38,7 +32,7 @@ if (last >= 0) {
   const place = Math.max(0, Math.min(last, 4 * source.t)), k = Math.floor(place), part = place - k;
   const at = (c) => part === 0 ? c[k] : (1 - part) * c[k] + part * c[k + 1];
   for (const span of spans) span.location = place / 4;
-  dots.data = {...dots.data, x: [0, 0, 0].fill(place / 4), y: [columns.train, columns.test, columns.on_map].map(at)};
+  dots.data = {...dots.data, x: names.map(() => place / 4), y: names.map((name) => at(columns[name]))};
 }
 """
 FIT = """
@@ -51,20 +45,22 @@ source.setv({left, right});
 
 
 class ProfileView:
-    """Curves, off-plane strip and slider on one axis, the checkpoint coordinate t.
+    """Curves, off-plane strip and slider on one axis, the places of a track.
 
     Attributes:
-        table: The columns drawn: t, train, test, on_map, residual, and the two sides of the gap, true and edge.
-        dots: Where the marker crosses the three curves.
+        table: The columns drawn: t, each line's, residual, and the two sides of the gap, true and edge.
+        dots: Where the marker crosses the lines.
         slider: Moves the marker in the browser.
     """
 
     def __init__(self) -> None:
         left, right = WIDE
         self.slider = PathSlider(left=left, right=right, sizing_mode="stretch_width", height=52, margin=0)
-        self.table = ColumnDataSource({name: [] for name in ("t", *CURVES, "true", "edge", "residual")})
+        self.table = ColumnDataSource({name: [] for name in ("t", *STYLES, "true", "edge", "residual")})
         self.dots = ColumnDataSource({"x": [], "y": [], "fill": [], "line": []})
         self._bars = ColumnDataSource({name: [] for name in ("t", "low", "high", "color")})
+        self._height = ColumnDataSource({name: [] for name in ("t", "low", "high")})
+        self._hollow: frozenset[str] = frozenset()
         self._bounds: dict[str, tuple[Array, Array]] = {}
         self._across = Range1d(0, 1)
         self._texts: list[tuple[GlyphRenderer, list[tuple[float, float, str, str]]]] = []
@@ -72,7 +68,7 @@ class ProfileView:
         self._spans = [Span(location=0, dimension="height", line_width=1.4) for _ in range(2)]
         self._draw()
         self._write()
-        self._legend = pn.pane.HTML(LEGEND, stylesheets=[LEGEND_CSS], margin=0, visible=False)
+        self._legend = pn.pane.HTML("", stylesheets=[LEGEND_CSS], margin=0, visible=False)
         self._link()
         panes = [pn.pane.Bokeh(p, sizing_mode="stretch_width", margin=0) for p in (self.curves, self.strip)]
         place = {"position": "relative"}
@@ -98,14 +94,18 @@ class ProfileView:
 
     def _draw(self) -> None:
         self._gap = self.curves.varea("t", "true", "edge", source=self.table, fill_alpha=0.14)
-        styles: dict[str, dict[str, Any]] = {
-            "on_map": {"line_width": 1.6, "line_dash": [5, 4]},
-            "test": {"line_width": 1.6},
-            "train": {"line_width": 2.2},
+        self._lines = {
+            name: self.curves.line(
+                "t", name, source=self.table, line_width=style.width, line_dash=list(style.dash), line_join="round"
+            )
+            for name, style in STYLES.items()
         }
-        self._lines = {name: self.curves.line("t", name, source=self.table, **styles[name]) for name in CURVES}
-        for line in self._lines.values():
-            line.glyph.line_join = "round"
+        ends = {"source": self._height, "marker": "dash", "size": 9, "line_width": 1.6}
+        self._bracket = [
+            self.curves.segment("t", "low", "t", "high", source=self._height, line_width=1.6),
+            self.curves.scatter("t", "low", **ends),
+            self.curves.scatter("t", "high", **ends),
+        ]
         self.curves.segment("t", "low", "t", "high", source=self._bars, line_color="color", line_width=1.2)
         colors = {"fill_color": "fill", "line_color": "line"}
         marks = self.curves.scatter("x", "y", source=self.dots, size=9, line_width=1.8, **colors)
@@ -121,6 +121,7 @@ class ProfileView:
         """Add the texts that are not ticks: titles, the curves' names, the unit of the steps."""
         self._title = self._text(self.curves, x_offset=-38, y_offset=-8, text_baseline="bottom", size=13)
         self._names = self._text(self.curves, x_offset=9, text_baseline="middle", style="bold")
+        self._marked = self._text(self.curves, x_offset=7, text_baseline="middle", style="bold")
         self._off = self._text(self.strip, y_offset=3, text_baseline="top")
         self._unit = self._text(self.strip, x_offset=24, y_offset=14, text_baseline="middle")
 
@@ -134,70 +135,53 @@ class ProfileView:
 
     def move_args(self) -> dict[str, Any]:
         """What the browser code ``MOVE`` needs beside ``source``, which has the position t."""
-        return {"table": self.table, "spans": self._spans, "dots": self.dots}
+        return {"table": self.table, "spans": self._spans, "dots": self.dots, "names": list(STYLES)}
 
     def _link(self) -> None:
         self.slider.jscallback(args=self.move_args(), t=MOVE)
         fit = {"plots": [self.curves, self.strip], "names": [self._names, self._unit]}
         self.slider.jscallback(args={**fit, "legend": self._legend, "wide": WIDE, "narrow": NARROW}, narrow=FIT)
 
-    def show(
-        self,
-        t: Array,
-        train: Array,
-        test: Array,
-        on_map: Array,
-        residual: Array,
-        steps: list[int],
-        title: str,
-        scale: str,
-        split: str = "train",
-        place: str = "plane",
-        stderr: Mapping[str, Array] | None = None,
-    ) -> None:
-        """Draw the values along the path.
-
-        Args:
-            t: (m,) checkpoint coordinates, in quarters.
-            train: (m,) exact values on the training data.
-            test: (m,) exact values on the test data.
-            on_map: (m,) values on the map at the path's projection, NaN outside it.
-            residual: (m,) distances from the plane.
-            steps: Training step of each checkpoint.
-            title: Of the value axis: what is measured and, after a comma, its unit.
-            scale: ``"log"`` or ``"linear"``.
-            split: The data that the map shows, ``"train"`` or ``"test"``: the gap is that to its true values.
-            place: What the path is projected onto, ``"plane"`` or ``"line"``.
-            stderr: (m,) standard errors of the exact values, by data; drawn as bars at the checkpoints.
-        """
-        exact = {"train": train, "test": test}
+    def show(self, picture: ProfilePicture) -> None:
+        """Draw the values along a track."""
+        values = {name: drawn(line.values, picture.scale) for name, line in picture.lines.items()}
         self._bounds = {
-            n: (exact[n][::QUARTERS] - e[::QUARTERS], exact[n][::QUARTERS] + e[::QUARTERS])
-            for n, e in (stderr or {}).items()
+            n: (
+                picture.lines[n].values[::QUARTERS] - e[::QUARTERS],
+                picture.lines[n].values[::QUARTERS] + e[::QUARTERS],
+            )
+            for n, e in picture.stderr.items()
         }
-        columns = {"train": drawn(train, scale), "test": drawn(test, scale), "on_map": drawn(on_map, scale)}
-        edge = np.where(np.isfinite(columns["on_map"]), columns["on_map"], columns[split])
-        self._send(
-            {
-                "t": np.asarray(t, float),
-                **columns,
-                "true": columns[split],
-                "edge": edge,
-                "residual": np.asarray(residual, float),
-            }
-        )
-        self._across.update(start=float(t[0]), end=float(t[-1]))
-        ends = [drawn(end, scale) for pair in self._bounds.values() for end in pair]
-        finite = np.concatenate([c[np.isfinite(c)] for c in (*columns.values(), *ends)])
+        self._hollow = picture.hollow
+        self._send({"t": picture.t, **self._columns(values), **_gap(values, picture), "residual": picture.residual})
+        self._across.update(start=float(picture.t[0]), end=float(picture.t[-1]))
+        self._fit_values(values, picture)
+        self._tick_residual(picture.residual)
+        self._tick_stops(picture.ticks)
+        self._paint_bars()
+        self._place_texts(picture, {name: c[np.isfinite(c)] for name, c in values.items()})
+        self._mark(picture)
+        self.move(float(self.slider.t))
+
+    def _columns(self, values: Mapping[str, Array]) -> dict[str, Array]:
+        """A column for each style; NaN where nothing is drawn in it."""
+        nothing = np.full(len(next(iter(values.values()))), np.nan)
+        return {name: values.get(name, nothing) for name in STYLES}
+
+    def _fit_values(self, values: Mapping[str, Array], picture: ProfilePicture) -> None:
+        ends = [drawn(end, picture.scale) for pair in self._bounds.values() for end in pair]
+        finite = np.concatenate([c[np.isfinite(c)] for c in (*values.values(), *ends)])
         low, high = (float(finite.min()), float(finite.max())) if finite.size else (0.0, 1.0)
         pad = 0.06 * (high - low or 1)
         self.curves.y_range.update(start=low - pad, end=high + pad)
-        tick_values(self.curves, low - pad, high + pad, scale)
-        self._tick_residual(residual)
-        self._tick_steps(steps)
-        self._paint_bars()
-        self._place_texts(title, {name: c[np.isfinite(c)] for name, c in columns.items()}, place)
-        self.move(float(self.slider.t))
+        tick_values(self.curves, low - pad, high + pad, picture.scale)
+
+    def _mark(self, picture: ProfilePicture) -> None:
+        """Draw the bracket."""
+        found = [picture.bracket] if picture.bracket is not None else []
+        ends = {end: drawn(np.array([getattr(b, end) for b in found]), picture.scale) for end in ("low", "high")}
+        if found or len(self._height.data["t"]):
+            self._height.data = {"t": [b.place for b in found], **ends}
 
     def _send(self, columns: dict[str, Array]) -> None:
         """Send the columns that have changed."""
@@ -209,26 +193,29 @@ class ProfileView:
         if changed:
             self.table.data.update(changed)
 
-    def _place_texts(self, title: str, finite: dict[str, Array], place: str) -> None:
+    def _place_texts(self, picture: ProfilePicture, finite: dict[str, Array]) -> None:
         low, high = self.curves.y_range.start, self.curves.y_range.end
         start, end, above = self._across.start, self._across.end, self.strip.y_range.end
-        here = [name for name in CURVES if finite[name].size]
-        places = _apart([float(finite[name][-1]) for name in here], APART * (high - low) / HEIGHT, low, high)
-        what = title.split(",")[0].lower()
-        what = what if len(what) <= LONGEST else "value"
+        here = [name for name in STYLES if name in finite and finite[name].size]
+        # where lines end together their names stand in the order in which they have run
+        wanted = [float(finite[name][-1]) + 1e-3 * float(finite[name].mean()) for name in here]
+        places = _apart(wanted, APART * (high - low) / HEIGHT, low, high)
         self._texts = [
-            (self._title, [(start, high, title, "ink")]),
-            (self._off, [(start, above, f"Off the {place}: distance from it", "ink2")]),
-            (self._unit, [(end, 0.0, "training step", "ink2")]),
+            (self._title, [(start, high, picture.title, "ink")]),
+            (self._off, [(start, above, picture.off, "ink2")]),
+            (self._unit, [(end, 0.0, picture.unit, "ink2")]),
             (
                 self._names,
-                [
-                    (end, y, NAMES[n].format(what, "map" if place == "plane" else place), CURVES[n])
-                    for n, y in zip(here, places, strict=True)
-                ],
+                [(end, y, picture.lines[n].name, STYLES[n].color) for n, y in zip(here, places, strict=True)],
             ),
+            (self._marked, _beside(picture)),
         ]
         self._paint_texts()
+        spans = [
+            f"<span style='color: var({CSS_NAMES[STYLES[n].color]})'>{escape(picture.lines[n].brief)}</span>"
+            for n in reversed(here)
+        ]
+        self._legend.object = f"<div>{' '.join(spans)}</div>"
 
     def _paint_bars(self) -> None:
         rows: dict[str, list[Any]] = {"t": [], "low": [], "high": [], "color": []}
@@ -236,7 +223,7 @@ class ProfileView:
             rows["t"] += list(range(len(low)))
             rows["low"] += low.tolist()
             rows["high"] += high.tolist()
-            rows["color"] += [self._palette[CURVES[name]]] * len(low)
+            rows["color"] += [self._palette[STYLES[name].color]] * len(low)
         if rows["t"] or len(self._bars.data["t"]):
             self._bars.data = rows
 
@@ -255,11 +242,11 @@ class ProfileView:
             return
         place = min(max(QUARTERS * t, 0.0), float(last))
         k, part = int(place), place - int(place)
-        low, high = ([float(data[name][j]) for name in DOTS] for j in (k, min(k + 1, last)))
+        low, high = ([float(data[name][j]) for name in STYLES] for j in (k, min(k + 1, last)))
         values = [a if part == 0 else (1 - part) * a + part * b for a, b in zip(low, high, strict=True)]
         for span in self._spans:
             span.location = place / QUARTERS
-        self.dots.data = {**self.dots.data, **self._colors(), "x": [place / QUARTERS] * 3, "y": values}
+        self.dots.data = {**self.dots.data, **self._colors(), "x": [place / QUARTERS] * len(STYLES), "y": values}
 
     def _tick_residual(self, residual: Array) -> None:
         top = float(np.nanmax(residual, initial=0.0))
@@ -272,12 +259,12 @@ class ProfileView:
         axis.ticker.ticks = ticks
         axis.major_label_overrides = {t: number(t) for t in ticks}
 
-    def _tick_steps(self, steps: list[int]) -> None:
-        last = len(steps) - 1
-        labels = [f"{step:,}" for step in steps]
-        parts = max(1, min(6, last, 280 // (8 * max(map(len, labels)) + 12)))  # they fit a phone's plot
+    def _tick_stops(self, labels: list[str]) -> None:
+        last = len(labels) - 1
+        most = max(1, min(6, last, 280 // (8 * max(map(len, labels)) + 12)))  # they fit a phone's plot
+        parts = next((parts for parts in range(most, 3, -1) if last % parts == 0), most)
         shown = sorted({round(last * k / parts) for k in range(parts + 1)})
-        stride = -(-len(steps) // 100)
+        stride = -(-len(labels) // 100)
         axis = self.strip.xaxis[0]
         axis.ticker.update(ticks=shown, minor_ticks=[k for k in range(0, last, stride) if k not in shown])
         axis.major_label_overrides = {k: labels[k] for k in shown}
@@ -288,8 +275,10 @@ class ProfileView:
         for plot in (self.curves, self.strip):
             apply_theme(plot, dark)
             plot.outline_line_color = None
-        for name, key in CURVES.items():
-            self._lines[name].glyph.line_color = colors[key]
+        for name, style in STYLES.items():
+            self._lines[name].glyph.line_color = colors[style.color]
+        for part in self._bracket:
+            part.glyph.line_color = colors["ink"]
         for area in (self._gap, self._area):
             area.glyph.fill_color = colors["ink"]
         self._top.glyph.line_color = colors["line3"]
@@ -301,10 +290,26 @@ class ProfileView:
         self.dots.data = {**self.dots.data, **self._colors()}
 
     def _colors(self) -> dict[str, list[str]]:
-        """Colors of the dots in the order of ``DOTS``: the map's is hollow."""
+        """Colors of the dots in the order of the styles."""
         here, card = self._palette["here"], self._palette["card"]
-        count = len(self.table.data["t"]) and 3
-        return {"fill": [here, here, card][:count], "line": [card, card, here][:count]}
+        names = STYLES if len(self.table.data["t"]) else ()
+        hollow = [name in self._hollow for name in names]
+        return {"fill": [card if h else here for h in hollow], "line": [here if h else card for h in hollow]}
+
+
+def _gap(values: Mapping[str, Array], picture: ProfilePicture) -> dict[str, Array]:
+    """The two sides of what is shaded; nothing lies between them where there is no gap."""
+    first, second = picture.gap or (next(iter(values)),) * 2
+    edge = np.where(np.isfinite(values[second]), values[second], values[first])
+    return {"true": values[first], "edge": edge}
+
+
+def _beside(picture: ProfilePicture) -> list[tuple[float, float, str, str]]:
+    """What stands beside the bracket: near its top, where the lines below leave room."""
+    if picture.bracket is None:
+        return []
+    low, high = drawn(np.array([picture.bracket.low, picture.bracket.high]), picture.scale)
+    return [(picture.bracket.place, float(low + 0.72 * (high - low)), picture.bracket.text, "ink")]
 
 
 def _apart(places: list[float], gap: float, low: float, high: float) -> list[float]:

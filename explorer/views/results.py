@@ -3,17 +3,20 @@
 from __future__ import annotations
 
 import math
+from typing import Any
 
 from explorer.jobs import Result
 from explorer.measures import MEASURES
 from explorer.numbers import format_number
-from explorer.sources import PER_INTERVAL
 from explorer.state import DERIVED, SUBSPACES
+from explorer.tracks import PER_INTERVAL
 from explorer.views.curve import CurvePicture
 from explorer.views.inspector import Reading
-from explorer.views.picture import Picture
+from explorer.views.lines import Drawn, ProfilePicture
+from explorer.views.picture import Array, Picture
 
 SET_NAMES = {"train": "training", "test": "test"}
+LONGEST = 9  # characters of a name that fits beside the curves
 
 
 def subtitle(result: Result) -> str:
@@ -66,6 +69,43 @@ def picture_of(result: Result) -> Picture:
     )
 
 
+def profile_of(result: Result, on_map: Array) -> ProfilePicture:
+    """What is drawn along the track of a result whose exact values are known.
+
+    Args:
+        result: What a run has found.
+        on_map: Values of its picture along the line that is followed, NaN outside it.
+    """
+    request, track = result.request, result.track
+    measure, place = MEASURES[request.metric], "line" if request.is_line else "plane"
+    return ProfilePicture(
+        t=track.positions,
+        ticks=[track.tick(value) for value in track.stops],
+        unit=track.unit,
+        title=", ".join(filter(None, [measure.title, measure.units])),
+        scale="log" if request.scale == "log" else "linear",
+        **_training(result, on_map, place),
+    )
+
+
+def _training(result: Result, on_map: Array, place: str) -> dict[str, Any]:
+    """A training's values on both sets, and the picture's, which are those of another network."""
+    metric, known = result.request.metric, result.profile or {}
+    what = MEASURES[metric].title.lower()
+    what = what if len(what) <= LONGEST else "value"
+    shown = "map" if place == "plane" else place
+    sets = {s: Drawn(known[f"{s}_{metric}"], f"true {what}, {name}", name) for s, name in SET_NAMES.items()}
+    noisy = MEASURES[metric].noisy
+    return {
+        "lines": {**sets, "on_map": Drawn(on_map, f"{what} on the {shown}", f"on the {shown}")},
+        "hollow": frozenset({"on_map"}),
+        "gap": (result.request.split, "on_map"),
+        "residual": result.residual,
+        "off": f"Off the {place}: distance from it",
+        "stderr": {s: known[f"{s}_{metric}_stderr"] for s in SET_NAMES} if noisy else {},
+    }
+
+
 def _axis_titles(result: Result) -> tuple[str, str]:
     """Of alpha and beta; that of beta is short, since the map's tools stand beside it."""
     request, steps = result.request, result.source.steps
@@ -89,19 +129,16 @@ def _axis_titles(result: Result) -> tuple[str, str]:
 
 
 def reading_of(result: Result, picture: Picture | CurvePicture, t: float) -> Reading | None:
-    """What is known at a place of the training path; None until the exact values are."""
-    known, metric, source, split = result.profile, result.request.metric, result.source, result.request.split
+    """What is known at a place of the track; None until the exact values are."""
+    known, metric, track, split = result.profile, result.request.metric, result.track, result.request.split
     other = "test" if split == "train" else "train"
     if known is None:
         return None
     k = min(round(t * PER_INTERVAL), len(result.path) - 1)
     values, errors = picture.value_at(result.path[k : k + 1])
     value, error = float(values[0]), float(errors[0])
-    trajectory = source.sample.trajectory
     return Reading(
-        t=t,
-        checkpoints=len(trajectory),
-        step=trajectory.step_at(t),
+        where=track.where(min(t, len(track.stops) - 1)),
         metric=MEASURES[metric].noun,
         names=(MEASURES[metric].of(SET_NAMES[split]), MEASURES[metric].of(SET_NAMES[other])),
         units=MEASURES[metric].units,

@@ -1,4 +1,4 @@
-// The slider along the training path. Its thumb's center travels from the plot's left frame to its right one.
+// The slider along a track. Its thumb's center travels from the plot's left frame to its right one.
 const STYLE = `
 .path { position: relative; height: 52px; font: 400 var(--fs-caption, 12px)/1.2 var(--font, sans-serif);
   font-variant-numeric: tabular-nums;
@@ -26,20 +26,21 @@ const THUMB = 20, NARROW = 560, PAGE = 5;
 export function render({ model, el }) {
   const box = document.createElement('div');
   box.className = 'path';
-  box.innerHTML = `<style>${STYLE}</style><input type="range" min="0" step="0.25"
-    aria-label="Position on the training path"><span class="start"></span><span class="end"></span>
+  box.innerHTML = `<style>${STYLE}</style><input type="range" min="0" step="0.25"><span class="start"></span><span class="end"></span>
     <span class="now"></span>`;
   el.appendChild(box);
   const [input, start, end, now] = ['input', '.start', '.end', '.now'].map((s) => box.querySelector(s));
-  const last = () => Math.max(1, model.count - 1);
+  const last = () => Math.max(1, model.stops.length - 1);
 
-  const step = (t) => {
-    const k = Math.max(0, Math.min(model.steps.length - 2, Math.floor(t)));
-    return Math.round(model.steps[k] + (model.steps[k + 1] - model.steps[k]) * (t - k));
+  const said = (t) => {
+    const {stops, digits} = model, k = Math.max(0, Math.min(stops.length - 2, Math.floor(t)));
+    const value = stops[k] + (stops[k + 1] - stops[k]) * (t - k);
+    const style = {minimumFractionDigits: digits, maximumFractionDigits: digits};
+    return model.saying.replace('{}', value.toLocaleString('en-US', style));
   };
   function place() {
     const width = box.clientWidth - model.left - model.right;
-    if (width <= 0 || model.steps.length < 2) return;
+    if (width <= 0 || model.stops.length < 2) return;
     input.max = last();
     input.value = model.t;
     input.style.left = `${model.left - THUMB / 2}px`;
@@ -47,10 +48,12 @@ export function render({ model, el }) {
     write(width, width * Math.max(0, Math.min(1, model.t / last())));
   }
   function write(width, x) {
-    const said = `step ${step(model.t).toLocaleString('en-US')}`;
+    const text = said(model.t);
+    const stop = model.stop && `, ${model.stop} ${Math.floor(model.t) + 1} of ${model.stops.length}`;
     box.style.setProperty('--done', `${x}px`);
-    input.setAttribute('aria-valuetext', `${said}, checkpoint ${Math.floor(model.t) + 1} of ${model.count}`);
-    [start.textContent, end.textContent, now.textContent] = [model.label_start, model.label_end, said];
+    input.setAttribute('aria-label', model.label);
+    input.setAttribute('aria-valuetext', text + stop);
+    [start.textContent, end.textContent, now.textContent] = [model.label_start, model.label_end, text];
     const half = now.offsetWidth / 2, center = Math.max(half, Math.min(width - half, x));
     start.style.left = `${model.left}px`;
     end.style.left = `${model.left + width - end.offsetWidth}px`;
@@ -63,12 +66,12 @@ export function render({ model, el }) {
     if (box.clientWidth > 0 && narrow !== model.narrow) model.narrow = narrow;
     place();
   }
-  const move = (t) => { model.t = Math.max(0, Math.min(model.count - 1, t)); place(); };
+  const move = (t) => { model.t = Math.max(0, Math.min(last(), t)); place(); };
   const next = (t) => Math.floor(t) + 1, previous = (t) => Math.ceil(t) - 1;
   const KEYS = {
     ArrowRight: next, ArrowUp: next, ArrowLeft: previous, ArrowDown: previous,
     PageUp: (t) => Math.floor(t) + PAGE, PageDown: (t) => Math.ceil(t) - PAGE,
-    Home: () => 0, End: () => model.count - 1,
+    Home: () => 0, End: last,
   };
   input.addEventListener('input', () => move(Number(input.value)));
   input.addEventListener('keydown', (event) => {
@@ -76,7 +79,8 @@ export function render({ model, el }) {
     event.preventDefault();
     move(KEYS[event.key](model.t));
   });
-  for (const name of ['t', 'count', 'steps', 'left', 'right', 'label_start', 'label_end']) model.on(name, place);
+  const shown = ['t', 'stops', 'label', 'saying', 'digits', 'stop', 'left', 'right', 'label_start', 'label_end'];
+  for (const name of shown) model.on(name, place);
   const observer = new ResizeObserver(fit);
   observer.observe(box);
   model.on('remove', () => observer.disconnect());

@@ -1,4 +1,4 @@
-"""The slider along the training path, aligned with the profile's axis."""
+"""The slider along a track, aligned with the profile's axis."""
 
 from __future__ import annotations
 
@@ -8,20 +8,31 @@ from typing import ClassVar
 import param
 from panel.custom import JSComponent
 
+from explorer.tracks import Track
+
 
 class PathSlider(JSComponent):
-    """Moves along the checkpoints; the arrow keys go from one to the next.
+    """Moves along a track; the arrow keys go from one stop to the next.
 
     ``t`` changes in the browser first, so that a ``jscallback`` on it runs whether or not the server answers.
     """
 
-    t = param.Number(default=0.0, doc="Checkpoint coordinate, in quarters.")
-    count = param.Integer(default=2, doc="Number of checkpoints.")
-    steps = param.List(default=[0, 1], doc="Training step of each checkpoint.")
+    t = param.Number(default=0.0, doc="Place on the track, in quarters of stops.")
+    stops = param.List(default=[0, 1], doc="What the axis says at each stop: a number.")
+    label = param.String(default="Position on the training path", doc="What it is, for those who cannot see it.")
+    saying = param.String(default="step {}", doc="What is said of a place, with room for what the axis says there.")
+    digits = param.Integer(default=0, doc="Decimals of that.")
+    stop = param.String(default="checkpoint", doc="What a stop is called, or empty.")
     left = param.Integer(default=66, doc="Pixels from the left edge to the plot's frame.")
     right = param.Integer(default=132, doc="Pixels from the plot's frame to the right edge.")
     narrow = param.Boolean(default=False, doc="Set by the browser: fewer than 560 pixels wide.")
     label_start = param.String(default="initialization", doc="Under the left end.")
     label_end = param.String(default="trained", doc="Under the right end.")
+
+    def follow(self, track: Track, t: float) -> None:
+        """Take a track's stops and words, and a place on it."""
+        start, end = track.ends
+        words = {"label": track.slider, "saying": track.saying, "digits": track.digits, "stop": track.stop}
+        self.param.update(stops=list(track.stops), **words, label_start=start, label_end=end, t=t)
 
     _esm: ClassVar[Path] = Path(__file__).parent / "slider.js"

@@ -108,6 +108,6 @@ def spectrum_html(found: Spectrum) -> str:
         f" Gradient descent is stable here below a learning rate of 2 / λ max = <b>{format_number(2 / largest)}</b>."
     )
     return (
-        f"<p>Step {round(found.step):,}, {data} loss. Triangles: the five largest and the five smallest eigenvalues."
-        f"{stable}</p><table>{body}</table>"
+        f"<p>{found.where[:1].upper()}{found.where[1:]}, {data} loss. Triangles: the five largest and the five "
+        f"smallest eigenvalues.{stable}</p><table>{body}</table>"
     )

@@ -1,0 +1,81 @@
+"""What is drawn along a track: lines in their styles, and a height that is marked."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Literal, NamedTuple, final
+
+import numpy as np
+from numpy.typing import NDArray
+
+Array = NDArray[np.float64]
+
+
+class Style(NamedTuple):
+    """How a line is drawn: a color of the theme, a width in pixels, dashes."""
+
+    color: str
+    width: float
+    dash: tuple[int, ...] = ()
+
+
+STYLES = {  # from the lowest to the topmost line
+    "on_map": Style("line3", 1.6, (5, 4)),
+    "test": Style("line2", 1.6),
+    "train": Style("ink", 2.2),
+    "aligned": Style("line3", 1.8, (4, 4)),
+    "straight": Style("line2", 1.8, (9, 6)),
+    "curve": Style("ink", 2.2),
+}
+
+
+class Drawn(NamedTuple):
+    """One line: its values, of shape (m,), its name at its end, and where there is no room for that."""
+
+    values: Array
+    name: str
+    brief: str
+
+
+class Bracket(NamedTuple):
+    """A height marked between two values at a place."""
+
+    place: float
+    low: float
+    high: float
+    text: str
+
+
+@final
+@dataclass(frozen=True, eq=False)
+class ProfilePicture:
+    """Values along a track, ready to be drawn.
+
+    Attributes:
+        t: Places on it, in quarters of stops, of shape (m,).
+        lines: What is drawn, by style.
+        hollow: The lines that do not show the networks at the marker.
+        residual: Distances from the picture, of shape (m,).
+        off: What they are.
+        ticks: What the axis says at each stop.
+        unit: Of that.
+        title: Of the value axis: what is measured and, after a comma, its unit.
+        scale: Of the value axis.
+        gap: Two lines whose difference is shaded.
+        stderr: Standard errors of the values at the stops, by line; drawn as bars.
+        bracket: A height to be marked.
+    """
+
+    t: Array
+    lines: Mapping[str, Drawn]
+    hollow: frozenset[str]
+    residual: Array
+    off: str
+    ticks: list[str]
+    unit: str
+    title: str
+    scale: Literal["log", "linear"] = "linear"
+    gap: tuple[str, str] | None = None
+    stderr: Mapping[str, Array] = field(default_factory=dict)
+    bracket: Bracket | None = None
