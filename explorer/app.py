@@ -16,8 +16,8 @@ from explorer.jobs import Result, Runner
 from explorer.measures import MEASURES
 from explorer.state import State
 from explorer.theme import FATHOM, PAGE_CSS, PAGE_SX, THEME_CONFIG, TOKENS_CSS
-from explorer.tracks import PER_INTERVAL, Track
-from explorer.views.cards import BANNER_CSS, board, card, head, text
+from explorer.tracks import PER_INTERVAL, Track, TrainingPath
+from explorer.views.cards import BANNER_CSS, board, card, head, text, title
 from explorer.views.colorbar import POINTER
 from explorer.views.contours import MapView
 from explorer.views.curve import CurvePicture, CurveView, as_table, curve_key
@@ -27,7 +27,7 @@ from explorer.views.inspector import inspector_html
 from explorer.views.key import map_key
 from explorer.views.picture import Picture
 from explorer.views.profile import ProfileView
-from explorer.views.results import curve_of, picture_of, profile_of, reading_of, subtitle
+from explorer.views.results import curve_of, off_plane, picture_of, profile_of, reading_of, subtitle
 from explorer.views.spectrum import SpectrumView
 from explorer.views.surface import Surface3D
 from landscape_engine import LandscapeError
@@ -62,6 +62,8 @@ class Explorer(pn.viewable.Viewer):
         super().__init__()
         self.state = State(**choices)
         self._suit()
+        if choices.get("subspace") in self.state.places:
+            self.state.subspace = choices["subspace"]
         self.runner = Runner(self.state)
         self.picture: Picture | CurvePicture | None = None
         self.track: Track | None = None
@@ -71,6 +73,7 @@ class Explorer(pn.viewable.Viewer):
         self.banner = text("", BANNER_CSS, visible=False, css_classes=["bk-banner"], sizing_mode="stretch_width")
         self.inspector = text("", INSPECTOR_CSS, sizing_mode="stretch_width")
         self.map_key = text("", sizing_mode="stretch_width")
+        self.profile_title = title(TrainingPath.title)
         self.surface_key = text("", sizing_mode="stretch_width")
         self.curve_key = text("", sizing_mode="stretch_width")
         self.path = ColumnDataSource({"alpha": [], "beta": [], "z": []})
@@ -87,6 +90,7 @@ class Explorer(pn.viewable.Viewer):
         where.
         """
         state, source = self.state, sources.load(self.state.model)
+        usual = state.places[0]  # of the model before: whoever has not chosen another place gets the new one's
         last, offered, counts, places = len(source.steps) - 1, source.offered, source.counts, source.places
         metric = state.metric if state.metric in offered else offered[0]
         state.param.update(
@@ -99,7 +103,7 @@ class Explorer(pn.viewable.Viewer):
             places=places,
             metric=metric,
             samples=state.samples if state.samples in counts else 0,
-            subspace=state.subspace if state.subspace in places else places[0],
+            subspace=state.subspace if state.subspace in places and state.subspace != usual else places[0],
             resolution=min(state.resolution, COARSE) if MEASURES[metric].noisy else state.resolution,
         )
         self.source = source
@@ -150,7 +154,7 @@ class Explorer(pn.viewable.Viewer):
                 self.curve.view,
                 self.curve_key,
             ),
-            card("profile", head("Along the training path"), self.profile.view),
+            card("profile", head(self.profile_title), self.profile.view),
             card("inspector", self.inspector),
             card("spectrum", head("Curvature at the marker", compute), self.spectrum.view, visible=differentiable),
         )
@@ -181,12 +185,13 @@ class Explorer(pn.viewable.Viewer):
         if self.track is None or list(self.track.lines) != list(track.lines) or self.track.stops != track.stops:
             self.state.t = track.home
         self.track = track
+        self.profile_title.object = f"<h2>{track.title}</h2>"
 
     def _show_plane(self, result: Result) -> Picture:
         picture = picture_of(result)
         self.map.show(picture)
         self.surface.show(picture, f"{MEASURES[result.request.metric].title} over the plane, in three dimensions")
-        self.map_key.object = map_key(picture, result.held)
+        self.map_key.object = map_key(picture, result.held, off_plane(result))
         scale = "log " if picture.scale == "log" else ""
         self.surface_key.object = (
             "<div class='row'><span>Drag to turn, scroll to come closer</span>"
@@ -224,7 +229,14 @@ class Explorer(pn.viewable.Viewer):
     def _status(self) -> None:
         state, progress = self.state, self.runner.progress
         more, share = "", 0.0
-        if state.phase == "running" and progress.evaluated:
+        word, search = WORDS[state.phase], self.runner.search
+        if state.phase == "running" and search is not None:
+            word, more, share = (
+                "Finding the curve",
+                f"step {search.count} of {search.limit}",
+                search.count / search.limit,
+            )
+        elif state.phase == "running" and progress.evaluated:
             rate = progress.evaluated / max(progress.seconds, 1e-3)
             left = max(0.0, (progress.planned - progress.evaluated) / rate)
             share = progress.evaluated / max(progress.planned, 1)
@@ -235,7 +247,7 @@ class Explorer(pn.viewable.Viewer):
         elif state.phase in ("canceled", "failed") and state.result is not None:
             found = state.result.request == state.request
             more = "the picture is what was found until then" if found else "the picture is the one before"
-        self.header.param.update(phase=state.phase, word=WORDS[state.phase], more=more, share=share)
+        self.header.param.update(phase=state.phase, word=word, more=more, share=share)
         self.banner.object = f"<p role='alert'>{escape(state.message)}</p>"
         self.banner.visible = bool(state.message)
 

@@ -16,6 +16,7 @@ from explorer.state import (
     MODELS,
     NORMALIZATIONS,
     NUMBERS,
+    PAIRED,
     RANDOM,
     RESOLUTIONS,
     SPLITS,
@@ -34,6 +35,8 @@ HELP = {
     "hessian": "Eigenvectors of the Hessian: across the valley, and where it curves down or least",
     "gradient": "The direction of steepest ascent, through one network of the training",
     "hessian_line": "The eigenvector of the largest curvature: straight across the valley",
+    "connection": "Holds two networks and a curve between them along which the loss stays low",
+    "networks": "The straight line from one network to another that was trained from another seed, and beyond",
 }
 SCALED = "Scales random directions to the weights, so that networks can be compared."
 UNSCALED = "For random directions only: here the axes are distances in parameter space."
@@ -57,7 +60,7 @@ def _help(text: Any) -> pmui.Typography:
 
 def _held(result: Result | None, subspace: str) -> str:
     """What the subspace is, and how much of the training path's movement it holds."""
-    if result is None or result.request.subspace != subspace:
+    if result is None or result.request.subspace != subspace or subspace in PAIRED:
         return f"{HELP[subspace]}."
     if subspace in ("through", "between", "saved", *DERIVED):
         return f"{HELP[subspace]}; it holds {percent(result.held)} of the training's movement."

@@ -108,6 +108,7 @@ class _Job:
         self.stop = threading.Event()
         self.looked, self.go = threading.Event(), threading.Event()
         self.progress = le.Progress(0, 0, 0.0)
+        self.search: le.Step | None = None
         self.thread = threading.Thread(target=self._run, name="landscape", daemon=True)
 
     def _run(self) -> None:
@@ -128,7 +129,9 @@ class _Job:
 
     def _results(self) -> Any:
         request, source = self.request, sources.load(self.request.model)
-        subspace, track = source.subspace(request), source.training
+        track = source.track(request, self._watch)
+        self._check(self.progress)
+        self.search, subspace = None, source.subspace(request)
         self._check(self.progress)
         projections = {
             line: [subspace.project(track.state_at(line, float(place))) for place in track.positions]
@@ -154,6 +157,12 @@ class _Job:
             if not exact:
                 exact = profiles(request, track, lambda: self._check(self.progress))
                 yield replace(result, profiles=exact)
+
+    def _watch(self, step: le.Step) -> bool:
+        """Show how far a search is; whether it goes on."""
+        self.search = step
+        self.runner.heartbeat(self)
+        return not self.stop.is_set()
 
     def _check(self, progress: le.Progress) -> None:
         self.progress = progress
@@ -181,6 +190,7 @@ class Runner:
     def __init__(self, state: State) -> None:
         self.state = state
         self.progress = le.Progress(0, 0, 0.0)
+        self.search: le.Step | None = None
         self.on_progress: Callable[[], None] = lambda: None
         self._job: _Job | None = None
         self._timer: threading.Timer | None = None
@@ -220,7 +230,7 @@ class Runner:
     def start(self, delay: float = 0.0) -> None:
         """Call off the running job and start the one that answers the choices, after a delay."""
         self._call_off()
-        self._requested = self.state.request
+        self._requested, self.search = self.state.request, None
         self.state.param.update(phase="running", message="")
         self._timer = threading.Timer(delay, self._begin, [self.state.request, self.state.result])
         self._timer.daemon = True
@@ -338,7 +348,7 @@ class Runner:
             if not mail or mail[0][0] is not self._job:
                 return
         job, phase, message, result = mail[0]
-        self.progress = job.progress
+        self.progress, self.search = job.progress, job.search
         found: dict[str, Any] = {"phase": phase}
         if message:
             found["message"] = message

@@ -13,9 +13,11 @@ from typing import Any, final
 import landscape_engine as le
 import sample_models
 from explorer.measures import MEASURES, SUPERVISED
-from explorer.state import DERIVED, SAMPLES, SUBSPACES, Request
-from explorer.tracks import TrainingPath
+from explorer.state import DERIVED, PAIRED, SAMPLES, SUBSPACES, Request
+from explorer.tracks import TENTHS, Connection, Track, TrainingPath
+from landscape_engine import alignment, paths
 from landscape_engine import metrics as engine
+from landscape_engine.iteration import Watch
 from landscape_engine.metrics import Metric
 
 PRECISE_ENOUGH = {"tolerance": 1e-3}  # of eigenvalues in a picture, as a share of the largest
@@ -54,6 +56,10 @@ class Source:
             return le.Plane.through(at[0], at[1], at[2], extent=extent)
         if request.subspace == "between":
             return le.Line.between(at[0], at[1], bounds=(0.5 - extent, 0.5 + extent))
+        if request.subspace == "connection":
+            return self.curve(request.samples).plane(extent=extent)
+        if request.subspace == "networks":
+            return le.Line.between(*self.pair, bounds=(0.5 - extent, 0.5 + extent))
         if request.subspace == "saved":
             return self._saved_plane(request)
         if request.subspace in DERIVED:
@@ -94,8 +100,9 @@ class Source:
 
     @property
     def places(self) -> list[str]:
-        """Where it can be looked at: directions of derivatives need a loss."""
-        return [key for key in SUBSPACES if key not in DERIVED or "loss" in self.offered]
+        """Where it can be looked at, the usual place first: derivatives need a loss, connections a second network."""
+        own = [key for key in SUBSPACES if key not in PAIRED and (key not in DERIVED or "loss" in self.offered)]
+        return own if self.sample.second is None else [*PAIRED, *own]
 
     @property
     def counts(self) -> list[int]:
@@ -106,6 +113,55 @@ class Source:
     def training(self) -> TrainingPath:
         """The path of its training."""
         return TrainingPath.of(le.wrap_model(self.sample.model), self.sample.trajectory)
+
+    def track(self, request: Request, watch: Watch | None = None) -> Track:
+        """What the slider follows: the training, or the ways between two networks.
+
+        Args:
+            request: Says which.
+            watch: Of the search for the connecting curve, if it is followed (see ``curve``).
+        """
+        if request.subspace not in PAIRED:
+            return self.training
+        lines = {"straight": self._straight, "aligned": self._aligned}
+        if request.subspace == "connection":
+            lines = {"curve": self.curve(request.samples, watch), **lines}
+        return Connection(lines, TENTHS)
+
+    @cached_property
+    def pair(self) -> tuple[le.ModelWrapper, le.ModelWrapper]:
+        """The two networks."""
+        if self.sample.second is None:
+            raise le.LandscapeError(f"{self.name} has no second network. Choose another model or another subspace.")
+        first = le.wrap_model(self.sample.model)
+        return first, first.at(self.sample.second[-1])
+
+    @cached_property
+    def _straight(self) -> le.Curve:
+        return le.Curve.polygonal(self.pair)
+
+    @cached_property
+    def _aligned(self) -> le.Curve:
+        """The straight line to the second network with its hidden units in the order of the first one's."""
+        first, second = self.pair
+        return le.Curve.polygonal([first, alignment.align(first, second).model])
+
+    def curve(self, samples: int, watch: Watch | None = None) -> le.Curve:
+        """A curve of low training loss between the two networks; searched once, and on from where a search stopped.
+
+        Args:
+            samples: Of the training set; 0 means all.
+            watch: Called after each step; the search stops when it returns False.
+        """
+        known = self._curves.get(samples)
+        if known is None or known.outcome is le.Outcome.STOPPED:
+            loss = metrics(self.name, "train", samples)[0]
+            known = self._curves[samples] = paths.bezier(*self.pair, loss, watch=watch, start=known)
+        return known
+
+    @cached_property
+    def _curves(self) -> dict[int, le.Curve]:
+        return {}
 
 
 @lru_cache(maxsize=32)

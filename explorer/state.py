@@ -8,7 +8,7 @@ import param
 
 from explorer.measures import MEASURES, SUPERVISED
 
-MODELS = ["digits_mlp", "digits_cnn", "spirals_mlp", "cartpole_policy"]
+MODELS = ["digits_mlp", "digits_cnn", "spirals_mlp", "two_seeds", "cartpole_policy"]
 SPLITS = {"train": "Training set", "test": "Test set"}
 SAMPLES = [1000, 300, 100, 50, 20, 5]  # how many examples or episodes; what a model has more of is offered
 SUBSPACES = {
@@ -21,8 +21,11 @@ SUBSPACES = {
     "between": "Line between two checkpoints",
     "gradient": "Line along the gradient",
     "hessian_line": "Line of largest curvature",
+    "connection": "Plane of the connecting curve",
+    "networks": "Line between the two networks",
 }
-LINES = ("random_line", "between", "gradient", "hessian_line")
+LINES = ("random_line", "between", "gradient", "hessian_line", "networks")
+PAIRED = ("connection", "networks")  # of two networks, between which the slider moves
 DERIVED = ("gradient", "hessian", "hessian_line")  # spanned by derivatives of the loss at a checkpoint
 RANDOM = ("random", "random_line")
 NORMALIZATIONS = {"filter": "Filter", "layer": "Layer", "model": "Model", "none": "None"}
@@ -97,7 +100,7 @@ class State(param.Parameterized):
         inclusive_bounds=(True, False),
         doc="Wanted largest error, in percent of the range; 0 computes every node.",
     )
-    t = param.Number(default=0.0, bounds=(0, None), doc="Checkpoint coordinate of the marker.")
+    t = param.Number(default=0.0, bounds=(0, None), doc="Place of the marker on its track, counted in stops.")
     on_phone = param.Selector(default="Map", objects=["Map", "Surface"], doc="Which of the two a phone shows.")
     show_nodes = param.Boolean(default=False, doc="Show which nodes were computed.")
     dark = param.Boolean(default=False, doc="Dark page.")

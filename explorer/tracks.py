@@ -33,7 +33,8 @@ class Track(abc.ABC):
         digits: Decimals of it.
         unit: Of the axis.
         ends: What its first and its last network are.
-        stop: What a stop is called, where it has a name.
+        stop: What a stop is called, where it is a network that was recorded.
+        landmarks: Ends of lines to be named: the line, 0 or -1, a sign, a text.
     """
 
     title: ClassVar[str]
@@ -43,6 +44,7 @@ class Track(abc.ABC):
     unit: ClassVar[str]
     ends: ClassVar[tuple[str, str]]
     stop: ClassVar[str] = ""
+    landmarks: ClassVar[tuple[tuple[str, int, str, str], ...]]
 
     lines: Mapping[str, le.Curve | le.Line]
     stops: tuple[float, ...]
@@ -92,6 +94,36 @@ class Track(abc.ABC):
         """The same in full: "checkpoint 19 of 43, step 29"."""
 
 
+LINE_NAMES = {"curve": "connecting curve", "straight": "straight line", "aligned": "aligned line"}
+TENTHS = tuple(k / 10 for k in range(11))
+
+
+@final
+class Connection(Track):
+    """Ways from one network to another; a stop is a tenth of the way."""
+
+    title = "Between the two networks"
+    slider = "Position between the two networks"
+    saying = "t = {}"
+    digits = 3
+    unit = "t"
+    ends = ("network A", "network B")
+    landmarks = (
+        ("straight", 0, "final", "network A"),
+        ("straight", -1, "final", "network B"),
+        ("aligned", -1, "shadow", "B aligned"),
+    )
+
+    @property
+    def home(self) -> float:
+        """A quarter of the way: beside the barrier, which is marked near the middle."""
+        return (len(self.stops) - 1) / 4
+
+    def where(self, place: float) -> str:
+        """The line, and t."""
+        return f"on the {LINE_NAMES[self.followed]}, {self.said(place)}"
+
+
 @final
 class TrainingPath(Track):
     """The checkpoints of a training; a stop is a checkpoint."""
@@ -102,6 +134,7 @@ class TrainingPath(Track):
     unit = "training step"
     ends = ("initialization", "trained")
     stop = "checkpoint"
+    landmarks = (("path", 0, "start", "start"), ("path", -1, "final", "final"))
 
     @classmethod
     def of(cls, model: le.ModelWrapper, trajectory: le.Trajectory) -> TrainingPath:

@@ -46,9 +46,14 @@ def text(html: str = "", *stylesheets: str, **options: Any) -> pn.pane.HTML:
     return pn.pane.HTML(html, stylesheets=list(stylesheets or (TEXT_CSS,)), margin=0, **options)
 
 
-def head(title: str, *tools: Any, on_phone: Any = None) -> pn.Row:
+def title(words: str, *stylesheets: str) -> pn.pane.HTML:
+    """The title of a card."""
+    return text(f"<h2>{words}</h2>", TEXT_CSS, *stylesheets)
+
+
+def head(words: str | pn.pane.HTML, *tools: Any, on_phone: Any = None) -> pn.Row:
     """The head of a card: its title, which ``on_phone`` replaces on a phone, and its tools at the right."""
-    left = [text(f"<h2>{title}</h2>", TEXT_CSS, *([WIDE_ONLY] if on_phone else []))]
+    left = [title(words, *([WIDE_ONLY] if on_phone else [])) if isinstance(words, str) else words]
     if on_phone is not None:
         left.append(pn.Row(on_phone, stylesheets=[PHONE_ONLY], margin=0))
     gap = pn.Spacer(sizing_mode="stretch_width")

@@ -23,7 +23,7 @@ from bokeh.plotting import figure
 
 from explorer.theme import DARK, FONT, LIGHT, MAP_HERE, MAP_INK, MAP_LIGHT, apply_theme
 from explorer.views import colorbar
-from explorer.views.labels import HEIGHT, Label, contour_labels, luminance, pixels
+from explorer.views.labels import HEIGHT, Label, Name, contour_labels, luminance, names, pixels
 from explorer.views.picture import MOST_LEVELS, Array, Picture
 
 TOP, BOTTOM, LEFT, RIGHT = 28, 42, 60, 24  # px around the frame; the bar has the same top and bottom
@@ -86,6 +86,19 @@ _EMPTY: dict[str, Any] = {
     **{"xs": [], "ys": [], "x": math.nan, "y": math.nan, "text": "", "angle": 0.0},
     **{"color": MAP_INK, "halo": MAP_INK, "width": 0.0, "alpha": 0.0},
 }
+_STROKES = {  # core and casing of each style: width, dashes and where in them it begins, all in px
+    "path": ((2.4, [], 0), (5.2, [], 0)),
+    "straight": ((2, [9, 9], 17), (4.6, [11, 7], 0)),
+    "aligned": ((1.8, [4, 6], 9), (4.4, [6, 4], 0)),
+    "curve": ((3.4, [0, 9], 0), (6, [0, 9], 0)),
+}
+_SIGNS: dict[str, dict[str, Any]] = {  # of the marks
+    "start": {"marker": "square", "size": 10, "fill_color": MAP_LIGHT, "line_color": MAP_INK},
+    "final": {"marker": "diamond", "size": 17, "fill_color": MAP_INK, "line_color": MAP_LIGHT},
+    "shadow": {"marker": "diamond", "size": 14, "fill_color": MAP_LIGHT, "line_color": MAP_INK},
+    "barrier": {"marker": "triangle", "size": 11, "fill_color": MAP_LIGHT, "line_color": MAP_INK},
+}
+_CROSSES = {"best": "cross"}  # marks without a body, cased as lines are
 _LINE_WIDTHS = {True: 1.15, False: 0.75}
 _LINE_ALPHAS = {True: 0.62, False: 0.30}
 
@@ -112,7 +125,7 @@ class MapView:
         self.figure = _map_figure()
         self.bar = colorbar.ColorBar(TOP, HEIGHT, BOTTOM)
         self._draw_surface()
-        self._draw_path()
+        self._draw_strokes()
         self._draw_marker()
         self._add_hover()
         self._fit_in_browser()
@@ -139,9 +152,7 @@ class MapView:
         self._nodes.data = _node_columns(picture)
         self._image.data = _image_columns(picture)
         self._scale.data = {"log": [picture.scale == "log"]}
-        x, y, _ = picture.best()
-        self._best.data = {"x": [x], "y": [y]} if math.isfinite(x) else {"x": [], "y": []}
-        self._show_path(picture)
+        self._show_strokes(picture)
         self.bar.show(picture)
 
     def show_nodes(self, visible: bool) -> None:
@@ -173,14 +184,18 @@ class MapView:
         self._frame.data = {"left": [left], "right": [right], "bottom": [bottom], "top": [top]}
         self._plane.data = {"aspect": [(right - left) / (top - bottom)]}
 
-    def _show_path(self, picture: Picture) -> None:
-        self._path.data = {"x": picture.path[:, 0], "y": picture.path[:, 1]}
-        dots = _thinned(picture)
-        self._checkpoints.data = {"x": dots[:, 0], "y": dots[:, 1]}
-        ends = picture.checkpoints if len(picture.checkpoints) else picture.path
-        first, last = ends[:1], ends[-1:]
-        self._start.data = {"x": first[:, 0], "y": first[:, 1], "text": ["start"] * len(first)}
-        self._final.data = {"x": last[:, 0], "y": last[:, 1], "text": ["final"] * len(last)}
+    def _show_strokes(self, picture: Picture) -> None:
+        points = {stroke.style: stroke.points for stroke in picture.strokes}
+        for style, source in self._strokes.items():
+            line = points.get(style, np.zeros((0, 2)))
+            source.data = {"x": line[:, 0], "y": line[:, 1]}
+        dots = np.concatenate([np.zeros((0, 2)), *(_thinned(picture, stroke.knots) for stroke in picture.strokes)])
+        self._knots.data = {"x": dots[:, 0], "y": dots[:, 1]}
+        for kind, source in self._marks.items():
+            marks = [mark for mark in picture.marks if mark.kind == kind]
+            source.data = {name: [getattr(mark, name) for mark in marks] for name in ("x", "y")}
+        written = names(picture)
+        self._names.data = {name: [getattr(one, name) for one in written] for name in Name._fields}
 
     def _draw_surface(self) -> None:
         """Everything that follows the metric, from the back to the front."""
@@ -211,22 +226,27 @@ class MapView:
             plot.scatter(source=self._nodes, size=2.4, color=MAP_INK, visible=False),
         ]
 
-    def _draw_path(self) -> None:
-        """The training path, cased; its ends and the best node."""
+    def _draw_strokes(self) -> None:
+        """Lines, cased, with their dots; marks with their names."""
         plot = self.figure
-        self._path, self._checkpoints, self._best = (_source("x", "y") for _ in range(3))
-        self._start, self._final = (_source("x", "y", "text") for _ in range(2))
-        for color, width in ((MAP_INK, 5.2), (MAP_LIGHT, 2.4)):
-            plot.line(source=self._path, color=color, line_width=width, line_join="round", line_cap="round")
-        plot.scatter(source=self._checkpoints, size=6, fill_color=MAP_LIGHT, line_color=MAP_INK, line_width=1.4)
-        square = {"marker": "square", "size": 10, "fill_color": MAP_LIGHT, "line_color": MAP_INK}
-        diamond = {"marker": "diamond", "size": 17, "fill_color": MAP_INK, "line_color": MAP_LIGHT}
-        plot.scatter(source=self._start, line_width=1.8, **square)
-        plot.scatter(source=self._final, line_width=1.8, **diamond)
-        for source, offset in ((self._start, 13), (self._final, 12)):
-            _haloed(plot, source, y_offset=offset, text_font_size="13px", text_font_style="bold")
-        for color, width in ((MAP_LIGHT, 4.4), (MAP_INK, 1.8)):
-            plot.scatter(source=self._best, marker="cross", size=12, color=color, line_width=width, line_cap="round")
+        self._strokes = {style: _source("x", "y") for style in _STROKES}
+        self._marks = {kind: _source("x", "y") for kind in (*_SIGNS, *_CROSSES)}
+        self._knots, self._names = _source("x", "y"), _source(*Name._fields)
+        for style, (core, casing) in _STROKES.items():
+            for color, (width, dash, offset) in ((MAP_INK, casing), (MAP_LIGHT, core)):
+                dashes = {"line_dash": dash, "line_dash_offset": offset}
+                ends = "butt" if dash and dash[0] else "round"
+                style_of = {"color": color, "line_width": width, "line_join": "round", "line_cap": ends, **dashes}
+                plot.line(source=self._strokes[style], **style_of)
+        plot.scatter(source=self._knots, size=6, fill_color=MAP_LIGHT, line_color=MAP_INK, line_width=1.4)
+        for kind, sign in _SIGNS.items():
+            plot.scatter(source=self._marks[kind], line_width=1.8, **sign)
+        for kind, marker in _CROSSES.items():
+            for color, width in ((MAP_LIGHT, 4.4), (MAP_INK, 1.8)):
+                arms = {"size": 12, "color": color, "line_width": width, "line_cap": "round"}
+                plot.scatter(source=self._marks[kind], marker=marker, **arms)
+        place = {"x_offset": "right", "y_offset": "down", "text_align": "align", "text_baseline": "middle"}
+        _haloed(plot, self._names, text_font_size="13px", text_font_style="bold", **place)
 
     def _draw_marker(self) -> None:
         """A disc told by its rings, not by its color alone; one source moves all three."""
@@ -348,11 +368,11 @@ def _image_columns(picture: Picture) -> dict[str, list[Any]]:
     }
 
 
-def _thinned(picture: Picture) -> Array:
-    """The checkpoints without those nearer than 8 px to the one before; the last always stays."""
+def _thinned(picture: Picture, knots: Array) -> Array:
+    """Dots of a line without those nearer than 8 px to the one before; the last always stays."""
     scale = pixels(picture)
     kept: list[Array] = []
-    for point in picture.checkpoints[:-1]:
+    for point in knots[:-1]:
         if not kept or np.hypot(*((point - kept[-1]) * scale)) >= 8:
             kept.append(point)
-    return np.array([*kept, *picture.checkpoints[-1:]]).reshape(-1, 2)
+    return np.array([*kept, *knots[-1:]]).reshape(-1, 2)

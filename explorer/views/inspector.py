@@ -29,6 +29,7 @@ class Reading(NamedTuple):
     share: float
     place: str = "plane"
     exact: bool = True
+    beside: tuple[tuple[str, float], ...] = ()
 
 
 def _verdict(r: Reading) -> tuple[str, str]:
@@ -77,6 +78,7 @@ def inspector_html(r: Reading) -> str:
         )
         if math.isfinite(r.on_map)
         else _row(f"{r.metric[:1].upper()}{r.metric[1:]} on the {shown}", "outside"),
+        *(_row(f"{r.metric[:1].upper()}{r.metric[1:]} on the {line}", format_number(v)) for line, v in r.beside),
         _row(r.names[1][:1].upper() + r.names[1][1:], format_number(r.other), _plus_minus(r.other_stderr, r.other)),
         _row("Accuracy, training / test", " / ".join(f"{share * 100:.1f} %" for share in r.accuracy))
         if r.accuracy

@@ -9,24 +9,38 @@ COLLAPSED = 0.5  # a plane that holds less of a path's movement shows little of 
 _PATH = """<svg width="26" height="10"><path d="M1 5H25" stroke="#101418" stroke-width="5" stroke-linecap="round"/>
 <path d="M1 5H25" stroke="#fff" stroke-width="2.4"/><circle cx="13" cy="5" r="3" fill="#fff" stroke="#101418"
 stroke-width="1.4"/></svg>"""
+_LINE = """<svg width="31" height="8"><path d="{0}" stroke="#101418" stroke-width="{1}" stroke-linecap="{2}"/>
+<path d="{0}" stroke="#fff" stroke-width="{3}" stroke-linecap="{4}"/></svg>"""
+_LINES = {
+    "path": _PATH,
+    "curve": _LINE.format("M4 4h.1M12 4h.1M20 4h.1M28 4h.1", 6, "round", 3.4, "round"),
+    "straight": _LINE.format("M3 4H12M19 4H28", 4.6, "square", 2, "butt"),
+    "aligned": _LINE.format("M3 4H7M14 4H18M25 4H29", 4.4, "square", 1.8, "butt"),
+}
+NAMES = {"path": "training path, projected", "curve": "curve", "straight": "straight line"}
 _BEST = """<svg width="13" height="13"><path d="M6.5 1V12M1 6.5H12" stroke="currentColor" stroke-width="2"/></svg>"""
 _DASHED = """<svg width="24" height="4"><path d="M0 2H24" stroke="currentColor" stroke-width="1.4"
 stroke-dasharray="4 3"/></svg>"""
 
 
-def map_key(picture: Picture, held: float) -> str:
+def map_key(picture: Picture, held: float, off: float = 0.0) -> str:
     """The key of a map as HTML.
 
     Args:
         picture: What is drawn.
-        held: Share of the training path's squared movement that lies in the plane.
+        held: Share of the squared movement of the line that is followed that lies in the plane.
+        off: Distance of the aligned network from the plane, where it is drawn.
     """
+    styles = [stroke.style for stroke in picture.strokes]
     extreme = "highest" if picture.high_is_better else "lowest"
-    if held < COLLAPSED:
+    if "path" in styles and held < COLLAPSED:
         items = [f"{_PATH}training path: a dot ({percent(held)} of its movement)"]
     else:
-        items = [f"{_PATH}training path, projected", f"{_BEST}{extreme}, {format_number(picture.best()[2])}"]
+        names = {**NAMES, "aligned": f"aligned, {format_number(off, 2)} off the plane"}
+        items = [_LINES[style] + names[style] for style in _LINES if style in styles]
+        if any(mark.kind == "best" for mark in picture.marks):
+            items.append(f"{_BEST}{extreme}, {format_number(picture.best()[2])}")
     dashed = any(line.dashed for line in picture.lines())
-    items.append(f"{_DASHED}may still move, error" if dashed else "estimated error")
+    items.append(f"{_DASHED}may still move, error" if dashed else "estimated error" if "path" in styles else "error")
     items[-1] += f" {percent(picture.error_share)}"
     return f"<div class='row'>{''.join(f'<span>{item}</span>' for item in items)}</div>"

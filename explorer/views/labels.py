@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from itertools import combinations, product
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -10,6 +11,16 @@ import numpy as np
 from explorer.numbers import format_level
 from explorer.views.picture import Array, Picture
 
+LETTER, LINE, SIGN = 7.0, 15, 12  # px: of a letter, of a line of text, of a mark
+PHONE = 2 / 3  # of the frame below that a phone shows
+_SIDES = {  # of a mark: px to the right and up to the middle of its text, and how that is aligned
+    "below": (0, -19, "center"),
+    "above": (0, 18, "center"),
+    "right": (11, 0, "left"),
+    "left": (-11, 0, "right"),
+    "below left": (6, -19, "right"),
+    "below right": (-6, -19, "left"),
+}
 WIDTH, HEIGHT = 360, 277  # px of the frame that is assumed, since labels are placed before it is drawn
 
 
@@ -40,6 +51,66 @@ def contour_labels(picture: Picture) -> list[Label]:
     return labels
 
 
+class Name(NamedTuple):
+    """The text of a mark and where it stands beside it: pixels to the right and down, and which side faces it."""
+
+    x: float
+    y: float
+    text: str
+    right: float
+    down: float
+    align: str
+
+
+def names(picture: Picture) -> list[Name]:
+    """The texts of the marks, on those sides of them where they cover least, on a phone too."""
+    scale = pixels(picture) * PHONE
+    frame = [bound * scale for bound in (*picture.x_bounds, *picture.y_bounds)]
+    lines = np.concatenate([*(stroke.points for stroke in picture.strokes), np.zeros((0, 2))]) * scale
+    signs = [_Box(m.x * scale - SIGN / 2, m.y * scale - SIGN / 2, SIGN, SIGN) for m in picture.marks]
+    named = [mark for mark in picture.marks if mark.text]
+    options = []
+    for mark in named:
+        sides = sorted(_SIDES, key="above".__ne__) if mark.kind == "barrier" else list(_SIDES)
+        boxes = [_box(mark.x * scale, mark.y * scale, LETTER * len(mark.text), side) for side in sides]
+        costs = [k + _covered(box, signs, lines, frame) for k, box in enumerate(boxes)]
+        options.append(list(zip(sides, boxes, costs, strict=True)))
+    chosen = min(product(*options), key=_cost)
+    places = [(mark, *_SIDES[side]) for mark, (side, _, _) in zip(named, chosen, strict=True)]
+    return [Name(mark.x, mark.y, mark.text, right, -up, align) for mark, right, up, align in places]
+
+
+class _Box(NamedTuple):
+    left: float
+    bottom: float
+    width: float
+    height: float
+
+    def overlaps(self, other: _Box) -> bool:
+        across = self.left < other.left + other.width and other.left < self.left + self.width
+        return across and self.bottom < other.bottom + other.height and other.bottom < self.bottom + self.height
+
+
+def _box(x: float, y: float, width: float, side: str) -> _Box:
+    """The box of a text of a width on one side of a place, in pixels."""
+    right, up, align = _SIDES[side]
+    left = x + right - {"left": 0.0, "center": 0.5, "right": 1.0}[align] * width
+    return _Box(left, y + up - LINE / 2, width, LINE)
+
+
+def _covered(box: _Box, signs: list[_Box], lines: Array, frame: list[float]) -> float:
+    """How bad a place for a text is: outside the frame, over signs, over lines."""
+    left, right, bottom, top = frame
+    inside = box.left >= left and box.left + box.width <= right and box.bottom >= bottom and box.bottom + LINE <= top
+    within = (np.abs(lines - (box.left + box.width / 2, box.bottom + LINE / 2)) < (box.width / 2, LINE / 2)).all(axis=1)
+    return 1000 * (not inside) + 100 * sum(box.overlaps(sign) for sign in signs) + 2 * float(within.sum())
+
+
+def _cost(chosen: tuple[tuple[str, _Box, float], ...]) -> float:
+    """The same of several together, which may cover each other."""
+    return sum(cost for _, _, cost in chosen) + 100 * sum(a[1].overlaps(b[1]) for a, b in combinations(chosen, 2))
+
+
 def pixels(picture: Picture) -> float:
     """Pixels that a unit of the plane takes in the assumed frame."""
     (left, right), (bottom, top) = picture.x_bounds, picture.y_bounds
@@ -57,7 +128,8 @@ def _spot(picture: Picture, line: Array, placed: list[tuple[float, float]]) -> t
     """Where on a line a label reads best (x, y, angle): level, central, away from everything else."""
     (left, right), (bottom, top) = picture.x_bounds, picture.y_bounds
     scale = pixels(picture)
-    path = np.concatenate([picture.path, picture.checkpoints])
+    marks = [np.array([[mark.x, mark.y]]) for mark in picture.marks]
+    path = np.concatenate([*(stroke.points for stroke in picture.strokes), *marks, np.zeros((0, 2))])
     best, lowest_cost = None, math.inf
     for index, reach in _stretches(line, 14 / scale):
         x, y = line[index]

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from functools import cached_property
 from typing import Any, Literal, NamedTuple, final
 
@@ -16,6 +16,8 @@ from explorer.theme import FATHOM
 Array = NDArray[Any]
 Ring = Array
 Polygon = list[Ring]
+
+_NOWHERE: Array = np.zeros((0, 2))
 
 MOST_LEVELS = 24
 FEWEST_LEVELS = 4
@@ -40,6 +42,29 @@ class Bands(NamedTuple):
     colors: list[str]
 
 
+class Stroke(NamedTuple):
+    """A line over a landscape.
+
+    Attributes:
+        style: "path" (solid), "curve" (dotted), "straight" (long dashes) or "aligned" (short ones).
+        points: In coordinates of the plane, of shape (m, 2); NaN where there is nothing to draw.
+        knots: The points of it that get a dot, of shape (k, 2).
+    """
+
+    style: str
+    points: Array
+    knots: Array = _NOWHERE
+
+
+class Mark(NamedTuple):
+    """A place on a landscape: what it is, where, and what is written there."""
+
+    kind: str
+    x: float
+    y: float
+    text: str = ""
+
+
 class _Ladder(NamedTuple):
     levels: tuple[float, ...]
     step: float | None  # None: a ladder of mantissas
@@ -62,8 +87,8 @@ class Picture:
         y_title: Title of the beta axis.
         z_title: Name of the metric.
         units: Units of the metric, or "".
-        path: The training path in coordinates of the plane, of shape (m, 2).
-        checkpoints: The checkpoints on it, of shape (k, 2).
+        strokes: Lines over it, from the lowest to the topmost.
+        marks: Places that are named or told by a sign.
         high_is_better: Whether the best node is the highest.
     """
 
@@ -77,8 +102,8 @@ class Picture:
     y_title: str = "β"
     z_title: str = "Loss"
     units: str = ""
-    path: Array = field(default_factory=lambda: np.zeros((0, 2)))
-    checkpoints: Array = field(default_factory=lambda: np.zeros((0, 2)))
+    strokes: tuple[Stroke, ...] = ()
+    marks: tuple[Mark, ...] = ()
     high_is_better: bool = False
 
     def __post_init__(self) -> None:

@@ -20,6 +20,8 @@ WIDE, NARROW = (66, 132), (46, 12)  # pixels left and right of the plots' frame,
 HEIGHT, TITLE, STRIP, FOOT = 150, 24, 56, 24  # pixels: frame of the curves, title above, frame of the strip, ticks
 APART, HEADROOM = 16, 1.75  # pixels between names; the strip's height over its highest value
 QUARTERS = 4  # values between two stops
+LETTER, NARROWEST = 7.2, 290  # pixels: of a letter, of the narrowest frame
+SHARES = (0.72, 0.6, 0.5, 0.4, 0.3, 0.2)  # of a bracket's height, where its text may stand
 CSS_NAMES = {"ink": "--line-main", "line2": "--line-2", "line3": "--line-3"}
 LEGEND_CSS = """
 :host { position: absolute; top: 0; right: 12px; z-index: 1; pointer-events: none; }
@@ -159,7 +161,7 @@ class ProfileView:
         self._tick_residual(picture.residual)
         self._tick_stops(picture.ticks)
         self._paint_bars()
-        self._place_texts(picture, {name: c[np.isfinite(c)] for name, c in values.items()})
+        self._place_texts(picture, values)
         self._mark(picture)
         self.move(float(self.slider.t))
 
@@ -193,7 +195,8 @@ class ProfileView:
         if changed:
             self.table.data.update(changed)
 
-    def _place_texts(self, picture: ProfilePicture, finite: dict[str, Array]) -> None:
+    def _place_texts(self, picture: ProfilePicture, values: Mapping[str, Array]) -> None:
+        finite = {name: c[np.isfinite(c)] for name, c in values.items()}
         low, high = self.curves.y_range.start, self.curves.y_range.end
         start, end, above = self._across.start, self._across.end, self.strip.y_range.end
         here = [name for name in STYLES if name in finite and finite[name].size]
@@ -208,7 +211,7 @@ class ProfileView:
                 self._names,
                 [(end, y, picture.lines[n].name, STYLES[n].color) for n, y in zip(here, places, strict=True)],
             ),
-            (self._marked, _beside(picture)),
+            (self._marked, _beside(picture, values, APART * (high - low) / HEIGHT)),
         ]
         self._paint_texts()
         spans = [
@@ -304,12 +307,26 @@ def _gap(values: Mapping[str, Array], picture: ProfilePicture) -> dict[str, Arra
     return {"true": values[first], "edge": edge}
 
 
-def _beside(picture: ProfilePicture) -> list[tuple[float, float, str, str]]:
-    """What stands beside the bracket: near its top, where the lines below leave room."""
+def _beside(picture: ProfilePicture, values: Mapping[str, Array], height: float) -> list[tuple[float, float, str, str]]:
+    """What stands beside the bracket, as near to its far end as the lines leave room.
+
+    Args:
+        picture: What is drawn.
+        values: Its lines as they are drawn.
+        height: Of a line of text, in the units of the values.
+    """
     if picture.bracket is None:
         return []
     low, high = drawn(np.array([picture.bracket.low, picture.bracket.high]), picture.scale)
-    return [(picture.bracket.place, float(low + 0.72 * (high - low)), picture.bracket.text, "ink")]
+    place, text = picture.bracket.place, picture.bracket.text
+    width = LETTER * len(text) / NARROWEST * (picture.t[-1] - picture.t[0])
+    near = (picture.t >= place) & (picture.t <= place + width)
+
+    def crowded(y: float) -> bool:
+        return any((np.abs(line[near] - y) < 0.75 * height).any() for line in values.values())
+
+    heights = [float(low + share * (high - low)) for share in SHARES]
+    return [(place, next((y for y in heights if not crowded(y)), heights[0]), text, "ink")]
 
 
 def _apart(places: list[float], gap: float, low: float, high: float) -> list[float]:

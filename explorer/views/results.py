@@ -3,17 +3,20 @@
 from __future__ import annotations
 
 import math
+from dataclasses import replace
 from typing import Any
+
+import numpy as np
 
 from explorer.jobs import Result
 from explorer.measures import MEASURES
 from explorer.numbers import format_number
 from explorer.state import DERIVED, SUBSPACES
-from explorer.tracks import PER_INTERVAL
+from explorer.tracks import LINE_NAMES, PER_INTERVAL
 from explorer.views.curve import CurvePicture
 from explorer.views.inspector import Reading
-from explorer.views.lines import Drawn, ProfilePicture
-from explorer.views.picture import Array, Picture
+from explorer.views.lines import Bracket, Drawn, ProfilePicture
+from explorer.views.picture import Array, Mark, Picture, Stroke
 
 SET_NAMES = {"train": "training", "test": "test"}
 LONGEST = 9  # characters of a name that fits beside the curves
@@ -52,7 +55,7 @@ def picture_of(result: Result) -> Picture:
     """The map and the surface of a result."""
     landscape, request, name = result.landscape.transpose("beta", "alpha", ...), result.request, _variable(result)
     alpha, beta = _axis_titles(result)
-    return Picture(
+    picture = Picture(
         x=landscape["alpha"].values,
         y=landscape["beta"].values,
         values=landscape[name].values,
@@ -63,10 +66,50 @@ def picture_of(result: Result) -> Picture:
         y_title=beta,
         z_title=MEASURES[request.metric].brief,
         units=MEASURES[request.metric].units,
-        path=result.path,
-        checkpoints=result.path[::PER_INTERVAL],
+        strokes=_strokes(result),
+        marks=_marks(result),
         high_is_better=MEASURES[request.metric].high_is_better,
     )
+    x, y, value = picture.best()
+    best = (Mark("best", x, y),) if "path" in result.track.lines and math.isfinite(value) else ()
+    return replace(picture, marks=(*picture.marks, *best))
+
+
+def _strokes(result: Result) -> tuple[Stroke, ...]:
+    """The lines of the track, the one that is followed on top."""
+    dots = slice(None, None, PER_INTERVAL) if result.track.stop else slice(0, 0)
+    return tuple(Stroke(line, result.paths[line], result.paths[line][dots]) for line in [*result.track.lines][::-1])
+
+
+def _marks(result: Result) -> tuple[Mark, ...]:
+    """Ends of the lines, and the top of the straight one."""
+    places = [(kind, result.paths[line][end], text) for line, end, kind, text in result.track.landmarks]
+    top = barrier_of(result)
+    if top is not None:
+        places.append(("barrier", result.paths["straight"][round(top.place * PER_INTERVAL)], top.text))
+    return tuple(Mark(kind, float(at[0]), float(at[1]), text) for kind, at, text in places)
+
+
+def off_plane(result: Result) -> float:
+    """Distance of the aligned network from the subspace; 0 if there is none."""
+    return float(result.residuals["aligned"][-1]) if "aligned" in result.residuals else 0.0
+
+
+def barrier_of(result: Result) -> Bracket | None:
+    """How far the straight line between two networks rises above that between the values at its ends.
+
+    Where high is better it is how far it drops below.
+    """
+    metric, split, places = result.request.metric, result.request.split, result.track.positions
+    if "straight" not in result.profiles or not MEASURES[metric].own:
+        return None
+    values = result.profiles["straight"][f"{split}_{metric}"]
+    chord = values[0] + (values[-1] - values[0]) * places / places[-1]
+    word, height = ("drop", chord - values) if MEASURES[metric].high_is_better else ("barrier", values - chord)
+    k = int(np.argmax(np.where(np.isfinite(height), height, -np.inf)))
+    if not 0 < height[k] < np.inf:
+        return None
+    return Bracket(float(places[k]), float(chord[k]), float(values[k]), f"{word} {format_number(float(height[k]))}")
 
 
 def profile_of(result: Result, on_map: Array) -> ProfilePicture:
@@ -77,15 +120,31 @@ def profile_of(result: Result, on_map: Array) -> ProfilePicture:
         on_map: Values of its picture along the line that is followed, NaN outside it.
     """
     request, track = result.request, result.track
-    measure, place = MEASURES[request.metric], "line" if request.is_line else "plane"
+    place = "line" if request.is_line else "plane"
     return ProfilePicture(
         t=track.positions,
         ticks=[track.tick(value) for value in track.stops],
         unit=track.unit,
-        title=", ".join(filter(None, [measure.title, measure.units])),
         scale="log" if request.scale == "log" else "linear",
-        **_training(result, on_map, place),
+        **(_ways(result, place) if "straight" in track.lines else _training(result, on_map, place)),
     )
+
+
+def _ways(result: Result, place: str) -> dict[str, Any]:
+    """The values on each way from one network to the other."""
+    request, measure = result.request, MEASURES[result.request.metric]
+    name, what = f"{request.split}_{request.metric}", measure.of(SET_NAMES[request.split])
+    values = {line: known[name] for line, known in result.profiles.items()}
+    noisy = {line: known[f"{name}_stderr"] for line, known in result.profiles.items()} if measure.noisy else {}
+    return {
+        "title": ", ".join(filter(None, [what[:1].upper() + what[1:], measure.units])),
+        "lines": {line: Drawn(v, LINE_NAMES[line], line) for line, v in values.items()},
+        "hollow": frozenset(values) - {result.track.followed},
+        "residual": result.residuals["aligned"],
+        "off": f"Off the {place}: distance of the aligned line",
+        "stderr": noisy,
+        "bracket": barrier_of(result),
+    }
 
 
 def _training(result: Result, on_map: Array, place: str) -> dict[str, Any]:
@@ -97,6 +156,7 @@ def _training(result: Result, on_map: Array, place: str) -> dict[str, Any]:
     sets = {s: Drawn(known[f"{s}_{metric}"], f"true {what}, {name}", name) for s, name in SET_NAMES.items()}
     noisy = MEASURES[metric].noisy
     return {
+        "title": ", ".join(filter(None, [MEASURES[metric].title, MEASURES[metric].units])),
         "lines": {**sets, "on_map": Drawn(on_map, f"{what} on the {shown}", f"on the {shown}")},
         "hollow": frozenset({"on_map"}),
         "gap": (result.request.split, "on_map"),
@@ -113,6 +173,10 @@ def _axis_titles(result: Result) -> tuple[str, str]:
     chosen = [f"step {steps[min(k, len(steps) - 1)]:,}" for k in request.checkpoints]
     if request.subspace == "between":
         return f"α: from {chosen[0]} (0) to {chosen[1]} (1)", ""
+    if request.subspace == "networks":
+        return "α: from network A (0) to network B (1)", ""
+    if request.subspace == "connection":
+        return "α: from network A toward network B", "β: toward the bend"
     if request.subspace == "through":
         return f"α: from {chosen[0]} to {chosen[1]}", f"β: toward {chosen[2]}"
     if request.subspace == "gradient":
@@ -154,5 +218,10 @@ def reading_of(result: Result, picture: Picture | CurvePicture, t: float) -> Rea
         map_error=math.expm1(error) * value if picture.scale == "log" else error,
         residual=float(result.residual[k]),
         share=float(result.relative[k]),
+        beside=tuple(
+            (LINE_NAMES[line], float(values[f"{split}_{metric}"][k]))
+            for line, values in result.profiles.items()
+            if line != track.followed
+        ),
         place="line" if result.request.is_line else "plane",
     )

@@ -26,7 +26,7 @@ def _empty(columns: int) -> np.ndarray:
 class Surface3D(JSComponent):
     """A landscape over a plane of parameter space, seen in perspective.
 
-    Height and colour both show ``z``, clipped to ``low`` .. ``high``. Contour lines and the training path lie
+    Height and colour both show ``z``, clipped to ``low`` .. ``high``. Contour lines and other lines lie
     on the surface, and a marker stands at one point of it. Drag turns the view, the wheel zooms; with the
     keyboard, the arrows turn by five degrees, ``+`` and ``-`` zoom, ``0`` or Home restores the default view.
 
@@ -38,7 +38,7 @@ class Surface3D(JSComponent):
     ``args``: ``surface.data.marker = [alpha, beta]``.
 
     For tests, the element ``.surface3d`` carries ``data-marker`` (coordinates last drawn, empty when hidden),
-    ``data-camera`` (its position) and ``data-size`` ("nx x ny" of the mesh).
+    ``data-camera`` (its position), ``data-size`` ("nx x ny" of the mesh) and ``data-names`` (of the places named).
     """
 
     z: np.ndarray = param.Array(
@@ -61,10 +61,18 @@ class Surface3D(JSComponent):
         doc="""Contour segments of shape (n, 6): x0, y0, x1, y1, level in the units of z, and 1 for a major
         line or 0 for a minor one.""",
     )
-    path: np.ndarray = param.Array(default=_empty(2), doc="Training path, of shape (m, 2); may be empty.")
-    checkpoints: np.ndarray = param.Array(
+    strokes: list[dict[str, Any]] = param.List(
+        default=[],
+        item_type=dict,
+        doc="""Lines on it: "style" ("path" solid, "curve" dotted, "straight" in long dashes, "aligned" in short ones)
+        and "points", a list of pairs of coordinates.""",
+    )
+    knots: np.ndarray = param.Array(
         default=_empty(2),
-        doc="Points of the path drawn as dots, of shape (k, 2); thinned so that none touch.",
+        doc="Points of the lines drawn as dots, of shape (k, 2); thinned so that none touch.",
+    )
+    marks: list[dict[str, Any]] = param.List(
+        default=[], item_type=dict, doc='Named places: "kind", "x", "y" and "text", which may be empty.'
     )
     marker: list[float] = param.List(
         default=[], doc="Coordinates of the marker; hidden when empty or outside the bounds."
@@ -95,8 +103,9 @@ class Surface3D(JSComponent):
             x_bounds=picture.x_bounds,
             y_bounds=picture.y_bounds,
             contours=picture.segments(),
-            path=picture.path,
-            checkpoints=picture.checkpoints,
+            strokes=[{"style": stroke.style, "points": stroke.points.tolist()} for stroke in picture.strokes],
+            knots=np.concatenate([_empty(2), *(stroke.knots for stroke in picture.strokes)]),
+            marks=[mark._asdict() for mark in picture.marks],
             nodes=np.stack([picture.x[columns], picture.y[rows]], axis=1),
             z_title=picture.z_title,
             z_ticks=_ticks(picture),

@@ -28,13 +28,28 @@ const KEY_ZOOM = 1.1;
 const LOWEST_POLAR = Math.PI * 0.49; // never below the floor
 
 const MARKER_PX = 24;
-const CHECKPOINT_PX = 7;
-const CHECKPOINT_GAP_PX = 8.5;
+const KNOT_PX = 7;
+const KNOT_GAP_PX = 8.5;
+const DOT_PX = 6.5;
+const SIGN_PX = 18;
 const NODE_PX = 4.5;
 const WIDTH = { minor: 0.8, major: 1.3, casing: 5.5, core: 2.6, ghost: 2, axes: 1, stem: 1.6 };
 
 // How far each overlay is drawn towards the eye, as a share of its distance: see `Overlay`.
-const PULL = { contours: 0.002, nodes: 0.004, path: 0.006, checkpoints: 0.0085, stem: 0.001 };
+const PULL = { contours: 0.002, nodes: 0.004, strokes: 0.006, knots: 0.0085, stem: 0.001 };
+
+// How each style of line is broken, in world units: [dash, gap]; none is solid, no dash a row of dots.
+const STYLES = { path: null, straight: [0.034, 0.03], aligned: [0.014, 0.022], curve: [0, 0.03] };
+
+// Signs of named places: corners on a circle, how they are turned, fill and outline.
+const SIGNS = {
+  start: { corners: 4, turn: Math.PI / 4, fill: LIGHT, edge: INK, size: 0.72 },
+  final: { corners: 4, turn: 0, fill: INK, edge: LIGHT, size: 1 },
+  shadow: { corners: 4, turn: 0, fill: LIGHT, edge: INK, size: 0.9 },
+  barrier: { corners: 3, turn: -Math.PI / 2, fill: LIGHT, edge: INK, size: 0.9 },
+};
+const NAME_GAP = 15; // px between a named place and the middle of its name
+const NAME_SIDE = 12; // px between a named place and the end of its name
 
 // Contours keep only the points they need: software renderers pay for every segment.
 const PEN_SLACK = 0.0008; // world units, about a third of a pixel
@@ -65,6 +80,8 @@ const CSS = `
   .s3-label { position: absolute; left: 0; top: 0; line-height: 1.25; white-space: nowrap; will-change: transform;
     text-shadow: 0 0 2px var(--s3-card), 0 0 3px var(--s3-card), 0 0 4px var(--s3-card); }
   .s3-tick { font-size: var(--fs-caption, 0.75rem); color: var(--s3-ink-2); }
+  .s3-name { font-size: var(--fs-small, 0.8125rem); font-weight: 600; color: ${INK};
+    text-shadow: ${Array(4).fill(`0 0 2px ${LIGHT}`).join()}, 0 0 3px ${LIGHT}; }
   .s3-title { font-size: var(--fs-small, 0.8125rem); color: var(--s3-ink); }
   .s3-message { margin: 0; padding: 1rem; color: var(--s3-ink-2); max-width: 34em;
     font: var(--fs-small, 0.8125rem) / 1.45 var(--font, system-ui, sans-serif); }
@@ -120,6 +137,28 @@ function discTexture(discs, size) {
     context.fillStyle = colour;
     context.fill();
   }
+  const texture = new THREE.CanvasTexture(canvas);
+  texture.colorSpace = THREE.SRGBColorSpace;
+  texture.anisotropy = 4;
+  return texture;
+}
+
+/** The sign of a kind of place, as on the map. */
+function signTexture({ corners, turn, fill, edge, size }) {
+  const canvas = document.createElement('canvas');
+  canvas.width = canvas.height = 64;
+  const context = canvas.getContext('2d');
+  context.beginPath();
+  for (let k = 0; k < corners; k++) {
+    const angle = turn + (2 * Math.PI * k) / corners;
+    context.lineTo(32 + 25 * size * Math.cos(angle), 32 + 25 * size * Math.sin(angle));
+  }
+  context.closePath();
+  context.lineJoin = 'round';
+  context.lineWidth = 7;
+  [context.fillStyle, context.strokeStyle] = [fill, edge];
+  context.stroke();
+  context.fill();
   const texture = new THREE.CanvasTexture(canvas);
   texture.colorSpace = THREE.SRGBColorSpace;
   texture.anisotropy = 4;
@@ -405,10 +444,10 @@ const paintOnce = (reference) => ({
 
 /** Round dots of constant size on the screen. */
 class Dots {
-  constructor(parent, order, texture, size) {
+  constructor(parent, order, texture, size, options = {}) {
     this.baseSize = size;
     this.material = new THREE.PointsMaterial({
-      map: texture, size, sizeAttenuation: false, transparent: true, alphaTest: 0.05, depthWrite: false,
+      map: texture, size, sizeAttenuation: false, transparent: true, alphaTest: 0.05, depthWrite: false, ...options,
     });
     this.object = new THREE.Points(new THREE.BufferGeometry(), this.material);
     this.object.renderOrder = order;
@@ -524,16 +563,14 @@ function drapeContours(field, contours, palette) {
   return pens;
 }
 
-/** The path as segments that follow the surface, cut about once a cell; pieces outside the surface are left out. */
-function drapePath(field, path) {
+/** A line as segments that follow the surface, cut about once a cell; pieces outside the surface are left out. */
+function drapeLine(field, line) {
   const pen = new Pen();
   const colour = new THREE.Color(LIGHT); // not used: casing and core have their own
   let drawing = false;
-  for (let k = 0; k + 1 < rowCount(path, 2); k++) {
-    const ax = path[2 * k];
-    const ay = path[2 * k + 1];
-    const bx = path[2 * k + 2];
-    const by = path[2 * k + 3];
+  for (let k = 0; k + 1 < line.length; k++) {
+    const [ax, ay] = line[k];
+    const [bx, by] = line[k + 1];
     const cells = Math.max(
       Math.abs(field.column(bx) - field.column(ax)),
       Math.abs(field.row(by) - field.row(ay)),
@@ -558,6 +595,39 @@ function drapePath(field, path) {
   return pen.points;
 }
 
+/** Segments broken into dashes by their length, which runs on from one to the next. */
+function dashed(points, [dash, gap]) {
+  const found = [];
+  let run = 0; // length since the last dash began
+  for (let k = 0; k < points.length; k += 6) {
+    const length = Math.hypot(points[k + 3] - points[k], points[k + 4] - points[k + 1], points[k + 5] - points[k + 2]);
+    const at = (s) => [0, 1, 2].map((c) => points[k + c] + ((points[k + 3 + c] - points[k + c]) * s) / length);
+    for (let s = 0; s < length; ) {
+      const drawing = run < dash;
+      const step = Math.min(length - s, (drawing ? dash : dash + gap) - run);
+      if (drawing) found.push(...at(s), ...at(s + step));
+      s += step;
+      run += step;
+      if (run >= dash + gap - 1e-9) run = 0;
+    }
+  }
+  return found;
+}
+
+/** Points along segments, a gap apart. */
+function dotted(points, gap) {
+  const found = [];
+  let left = 0; // length to the next dot
+  for (let k = 0; k < points.length; k += 6) {
+    const length = Math.hypot(points[k + 3] - points[k], points[k + 4] - points[k + 1], points[k + 5] - points[k + 2]);
+    for (; left <= length; left += gap) {
+      found.push(...[0, 1, 2].map((c) => points[k + c] + ((points[k + 3 + c] - points[k + c]) * left) / (length || 1)));
+    }
+    left -= length;
+  }
+  return found;
+}
+
 /** World positions (x, y, z, ...) of plane coordinates that lie on the surface. */
 function drapePoints(field, coordinates) {
   const points = [];
@@ -572,7 +642,7 @@ function drapePoints(field, coordinates) {
 
 // ------------------------------------------------------------------------------------------------------ labels
 
-/** Axis labels as HTML over the canvas: the page's own font, always upright, never cut. */
+/** Labels as HTML over the canvas: the page's own font, always upright, never cut. */
 class Labels {
   constructor(layer) {
     this.layer = layer;
@@ -584,13 +654,13 @@ class Labels {
 
   /** Reads the fonts back, after the theme or the text size has changed. */
   readFonts() {
-    for (const kind of ['tick', 'title']) {
+    for (const kind of ['tick', 'title', 'name']) {
       const probe = document.createElement('span');
       probe.className = `s3-label s3-${kind}`;
       this.layer.append(probe);
-      const { fontFamily, fontSize } = getComputedStyle(probe);
+      const { fontFamily, fontSize, fontWeight } = getComputedStyle(probe);
       probe.remove();
-      this.fonts[kind] = { font: `${fontSize} ${fontFamily}`, height: 1.25 * Number.parseFloat(fontSize) };
+      this.fonts[kind] = { font: `${fontWeight} ${fontSize} ${fontFamily}`, height: 1.25 * Number.parseFloat(fontSize) };
     }
     this.widths.clear();
   }
@@ -608,24 +678,27 @@ class Labels {
   }
 
   /**
-   * Shows the labels that fit: in the order given, each is nudged into the card if it is nearly inside, and dropped
-   * if it would be cut or would cover an earlier one.
+   * Shows the labels that fit: in the order given, each at the first of its places where it is not cut, perhaps
+   * nudged into the card, and covers no earlier one and no sign; dropped if there is none.
    */
   show(labels, width, height) {
-    const placed = [];
+    const placed = labels.filter(({ sign }) => sign).map(({ sign: [x, y] }) => ({ x, y, width: 8, height: 8 }));
     const unused = new Set(this.spans.keys());
     for (const label of labels) {
-      const x = clamp(label.x, label.width / 2, width - label.width / 2);
-      const y = clamp(label.y, label.height / 2, height - label.height / 2);
-      if (!(Math.hypot(x - label.x, y - label.y) <= MAX_NUDGE)) continue;
-      const box = { x, y, width: label.width + 4, height: label.height - 3 };
-      const covers = (other) =>
-        Math.abs(box.x - other.x) < (box.width + other.width) / 2 &&
-        Math.abs(box.y - other.y) < (box.height + other.height) / 2;
-      if (placed.some(covers)) continue;
-      placed.push(box);
-      unused.delete(label.id);
-      this.#write(label, x - label.width / 2, y - label.height / 2);
+      for (const [wantedX, wantedY] of label.places ?? [[label.x, label.y]]) {
+        const x = clamp(wantedX, label.width / 2, width - label.width / 2);
+        const y = clamp(wantedY, label.height / 2, height - label.height / 2);
+        if (!(Math.hypot(x - wantedX, y - wantedY) <= MAX_NUDGE)) continue;
+        const box = { x, y, width: label.width + 4, height: label.height - 3 };
+        const covers = (other) =>
+          Math.abs(box.x - other.x) < (box.width + other.width) / 2 &&
+          Math.abs(box.y - other.y) < (box.height + other.height) / 2;
+        if (placed.some(covers)) continue;
+        placed.push(box);
+        unused.delete(label.id);
+        this.#write(label, x - label.width / 2, y - label.height / 2);
+        break;
+      }
     }
     for (const id of unused) this.spans.get(id).style.display = 'none';
   }
@@ -652,7 +725,7 @@ class SurfaceView {
     this.el = el;
     this.box = box;
     this.canvas = canvas;
-    this.stale = new Set(['palette', 'surface', 'contours', 'path', 'nodes', 'marker', 'labels', 'theme', 'alt']);
+    this.stale = new Set(['palette', 'surface', 'contours', 'strokes', 'marks', 'nodes', 'marker', 'labels', 'theme', 'alt']);
     this.frame = 0;
     this.width = 0;
     this.height = 0;
@@ -660,6 +733,7 @@ class SurfaceView {
     this.turned = false; // whether the reader has chosen a view of their own
     this.fitted = null; // bounds for which the camera was fitted
     this.axesKey = '';
+    this.named = []; // places with a name
     this.placing = false; // whether the camera is being moved from here and not by the reader's hand
 
     this.renderer = new THREE.WebGLRenderer({ canvas, context });
@@ -701,24 +775,28 @@ class SurfaceView {
       axes: new Lines(this.scene, 1, { linewidth: WIDTH.axes, opacity: 0.8, ...unlayered }),
       minor: new Lines(parent('contours'), 2, { linewidth: WIDTH.minor, ...contour(0.3, 1) }),
       major: new Lines(parent('contours'), 3, { linewidth: WIDTH.major, ...contour(0.55, 2) }),
-      ghost: new Lines(parent('path'), 4, {
+      ghost: new Lines(parent('strokes'), 4, {
         linewidth: WIDTH.ghost, color: LIGHT, opacity: 0.4, ...paintOnce(3), depthFunc: THREE.GreaterDepth,
       }),
       // neither writes depth: a nearer piece of the casing must not cover the core beside it
-      casing: new Lines(parent('path'), 5, { linewidth: WIDTH.casing, color: INK, ...unlayered }),
-      core: new Lines(parent('path'), 6, { linewidth: WIDTH.core, color: LIGHT, ...unlayered }),
+      casing: new Lines(parent('strokes'), 5, { linewidth: WIDTH.casing, color: INK, ...unlayered }),
+      core: new Lines(parent('strokes'), 6, { linewidth: WIDTH.core, color: LIGHT, ...unlayered }),
       stem: new Lines(parent('stem'), 8, { linewidth: WIDTH.stem, color: HERE, ...unlayered }),
     };
     this.lines.stem.set([0, 0, 0, 0, 0, 1]); // a unit stick: moved and scaled, never rebuilt
 
     this.nodes = new Dots(parent('nodes'), 4, discTexture([[0.95, LIGHT], [0.6, INK]], 64), NODE_PX);
-    this.checkpoints = new Dots(
-      parent('checkpoints'), 7, discTexture([[0.95, INK], [0.62, LIGHT]], 64), CHECKPOINT_PX,
-    );
+    const disc = () => discTexture([[0.95, INK], [0.62, LIGHT]], 64);
+    this.dots = new Dots(parent('strokes'), 7, disc(), DOT_PX);
+    this.knots = new Dots(parent('knots'), 7, disc(), KNOT_PX);
+    this.signs = {};
+    for (const [kind, sign] of Object.entries(SIGNS)) {
+      this.signs[kind] = new Dots(parent('knots'), 9, signTexture(sign), SIGN_PX, { depthTest: false });
+    }
 
-    const disc = discTexture([[0.94, INK], [0.84, LIGHT], [0.6, HERE]], 96);
+    const here = discTexture([[0.94, INK], [0.84, LIGHT], [0.6, HERE]], 96);
     this.marker = new THREE.Sprite(
-      new THREE.SpriteMaterial({ map: disc, sizeAttenuation: false, depthTest: false, depthWrite: false }),
+      new THREE.SpriteMaterial({ map: here, sizeAttenuation: false, depthTest: false, depthWrite: false }),
     );
     this.marker.renderOrder = 20;
     this.marker.visible = false;
@@ -730,10 +808,11 @@ class SurfaceView {
     const watch = (names, ...parts) => {
       for (const name of names) model.on(name, () => this.invalidate(...parts));
     };
-    watch(['z', 'low', 'high', 'x_bounds', 'y_bounds'], 'surface', 'contours', 'path', 'nodes', 'marker', 'labels');
+    watch(['z', 'low', 'high', 'x_bounds', 'y_bounds'], 'surface', 'contours', 'strokes', 'marks', 'nodes', 'marker', 'labels');
     watch(['palette'], 'palette', 'contours');
     watch(['contours'], 'contours');
-    watch(['path', 'checkpoints'], 'path');
+    watch(['strokes', 'knots'], 'strokes');
+    watch(['marks'], 'marks', 'labels');
     watch(['nodes', 'show_nodes'], 'nodes');
     watch(['marker'], 'marker');
     watch(['x_title', 'y_title', 'z_title', 'z_ticks'], 'labels');
@@ -802,10 +881,11 @@ class SurfaceView {
     if (stale.has('palette')) this.#readPalette();
     if (stale.has('surface')) this.#readSurface(stale);
     if (stale.has('contours')) this.#readContours();
-    if (stale.has('path')) this.#readPath();
+    if (stale.has('strokes')) this.#readStrokes();
+    if (stale.has('marks')) this.#readMarks();
     if (stale.has('nodes')) this.#readNodes();
     if (stale.has('home')) this.#goHome();
-    if (stale.has('path') || stale.has('home') || stale.has('thinning')) this.#thinCheckpoints();
+    if (stale.has('strokes') || stale.has('home') || stale.has('thinning')) this.#thinKnots();
     if (stale.has('marker')) this.#moveMarker();
 
     const onlyMarker = stale.size === 1 && stale.has('marker');
@@ -826,7 +906,7 @@ class SurfaceView {
 
     this.factor = Number.parseFloat(token('--k')) || 1;
     for (const lines of Object.values(this.lines)) lines.material.linewidth = lines.baseWidth * this.factor;
-    for (const dots of [this.nodes, this.checkpoints]) dots.material.size = dots.baseSize * this.factor;
+    for (const dots of this.#allDots()) dots.material.size = dots.baseSize * this.factor;
   }
 
   #readPalette() {
@@ -853,10 +933,49 @@ class SurfaceView {
     this.lines.major.set(major.points, major.colours);
   }
 
-  #readPath() {
-    const points = this.field.drawable ? drapePath(this.field, this.model.path) : [];
-    for (const name of ['casing', 'core', 'ghost']) this.lines[name].set(points);
-    this.checkpointPositions = this.field.drawable ? drapePoints(this.field, this.model.checkpoints) : [];
+  #allDots() {
+    return [this.nodes, this.dots, this.knots, ...Object.values(this.signs)];
+  }
+
+  #readStrokes() {
+    const [pieces, dots] = [[], []];
+    for (const { style, points } of this.field.drawable ? this.model.strokes : []) {
+      const line = drapeLine(this.field, points);
+      const pattern = STYLES[style];
+      if (!pattern) pieces.push(...line);
+      else if (pattern[0]) pieces.push(...dashed(line, pattern));
+      else dots.push(...dotted(line, pattern[1]));
+    }
+    for (const name of ['casing', 'core', 'ghost']) this.lines[name].set(pieces);
+    this.dots.set(dots);
+    this.knotPositions = this.field.drawable ? drapePoints(this.field, this.model.knots) : [];
+  }
+
+  /** The signs of named places, and where their names go. */
+  #readMarks() {
+    const { field } = this;
+    this.named = [];
+    const places = {};
+    for (const { kind, x, y, text } of field.drawable ? this.model.marks : []) {
+      const point = drapePoints(field, [x, y]);
+      if (!point.length) continue;
+      (places[kind] ??= []).push(...point);
+      if (text) this.named.push({ kind, text, point });
+    }
+    for (const [kind, dots] of Object.entries(this.signs)) dots.set(places[kind] ?? []);
+    this.el.dataset.names = this.named.map(({ text }) => text).join();
+  }
+
+  /** The names of places as labels. */
+  #names() {
+    return this.named.map(({ kind, text, point }, i) => {
+      const { x, y } = this.#toScreen(new THREE.Vector3(...point));
+      const size = this.labels.measure('name', text);
+      const [up, down] = [[x, y - NAME_GAP], [x, y + NAME_GAP]];
+      const beside = [1, -1].map((side) => [x + side * (NAME_SIDE + size.width / 2), y]);
+      const places = kind === 'barrier' ? [up, ...beside, down] : [down, ...beside, up];
+      return { id: `name${i}`, kind: 'name', text, ...size, places, sign: [x, y] };
+    });
   }
 
   #readNodes() {
@@ -879,23 +998,23 @@ class SurfaceView {
     stem.scale.z = Math.max(z, 1e-6);
   }
 
-  /** Drops checkpoints whose dots would touch. Only once the view rests, so that none flicker in a drag. */
-  #thinCheckpoints() {
-    const all = this.checkpointPositions;
+  /** Drops knots whose dots would touch. Only once the view rests, so that none flicker in a drag. */
+  #thinKnots() {
+    const all = this.knotPositions;
     const kept = [];
     const point = new THREE.Vector3();
-    const gap = CHECKPOINT_GAP_PX * this.factor;
+    const gap = KNOT_GAP_PX * this.factor;
     const shown = [];
     this.camera.updateMatrixWorld();
     const last = all.length - 3;
     for (let n = 0; n < all.length; n += 3) {
-      const k = n === 0 ? 0 : n === 3 ? last : n - 3; // both ends of the path come first: they always have a dot
+      const k = n === 0 ? 0 : n === 3 ? last : n - 3; // both ends come first: they always have a dot
       const { x, y } = this.#toScreen(point.set(all[k], all[k + 1], all[k + 2]));
       if (shown.some((other) => Math.hypot(x - other.x, y - other.y) < gap)) continue;
       shown.push({ x, y });
       kept.push(all[k], all[k + 1], all[k + 2]);
     }
-    this.checkpoints.set(kept);
+    this.knots.set(kept);
   }
 
   // ---- camera
@@ -1121,7 +1240,7 @@ class SurfaceView {
     camera.updateMatrixWorld();
     if (labelsToo && field.drawable) {
       this.#placeAxes();
-      this.labels.show(this.#layOut(), this.width, height);
+      this.labels.show([...this.#layOut(), ...this.#names()], this.width, height);
     }
     for (const overlay of this.overlays) overlay.follow(camera);
     // a sprite without attenuation is measured at distance 1
@@ -1139,8 +1258,7 @@ class SurfaceView {
     this.controls.dispose();
     this.mesh.dispose();
     for (const lines of Object.values(this.lines)) lines.dispose();
-    this.nodes.dispose();
-    this.checkpoints.dispose();
+    for (const dots of this.#allDots()) dots.dispose();
     this.marker.material.map.dispose();
     this.marker.material.dispose();
     this.renderer.dispose();

@@ -1,0 +1,152 @@
+"""Two networks on the page: the ways between them, against the loss from plain loops."""
+
+import threading
+
+import numpy as np
+import pytest
+import torch
+import torch.nn.functional as F
+
+import sample_models
+from explorer.sources import Source
+from page import choose, wait
+
+pytestmark = pytest.mark.browser
+
+COUNT = 100  # examples
+WAYS = ["curve", "straight", "aligned"]
+
+
+def straight_losses():
+    """The training loss at 41 points of the straight line, point by point in float64."""
+    sample = sample_models.load("two_seeds")
+    a, b = sample.model.double().state_dict(), sample.second_model.double().state_dict()
+    inputs, targets = sample.train.inputs[:COUNT].double(), sample.train.targets[:COUNT]
+    losses = []
+    for t in np.arange(41) / 40:
+        with torch.no_grad():
+            outputs = torch.func.functional_call(sample.model, {n: (1 - t) * a[n] + t * b[n] for n in a}, (inputs,))
+        losses.append(F.cross_entropy(outputs, targets).item())
+    return np.array(losses)
+
+
+def marker(page):
+    return np.array([float(x) for x in page.evaluate("deep('.surface3d')[0].dataset.marker").split(",")])
+
+
+def shown(explorer, subspace):
+    """Whether the page shows a finished picture of few examples, profile included."""
+    result = explorer.state.result
+    asked = (result.request.subspace, result.request.samples) == (subspace, COUNT)
+    return asked and explorer.state.phase == "done" and result.profile is not None
+
+
+@pytest.fixture
+def open_two(visit):
+    """The page with two networks, few examples and a coarse picture."""
+
+    def open_one(**size):
+        page, explorer = visit(**size)
+        document, easy = explorer.runner._document, {"resolution": 33, "tolerance": 20.0}
+        document.add_next_tick_callback(lambda: explorer.state.param.update(**easy))
+        wait(page, lambda: explorer.state.resolution == 33)
+        two = {"model": "two_seeds"}
+        document.add_next_tick_callback(lambda: explorer.state.param.update(**two))
+        wait(page, lambda: explorer.state.subspace == "connection")
+        document.add_next_tick_callback(lambda: setattr(explorer.state, "samples", COUNT))
+        wait(page, lambda: shown(explorer, "connection"), 60)
+        return page, explorer
+
+    return open_one
+
+
+def test_the_ways_between_two_networks_lie_in_one_plane_and_one_profile(open_two):
+    page, explorer = open_two()
+    page.get_by_text("Between the two networks").first.wait_for()
+    page.get_by_text("two_seeds, plane of the connecting curve, training loss").first.wait_for()
+    result, losses = explorer.state.result, straight_losses()
+    np.testing.assert_allclose(result.profiles["straight"]["train_loss"], losses, rtol=1e-4)
+    chord = np.linspace(losses[0], losses[-1], 41)
+    height = f"barrier {max(losses - chord):.2f}"
+    wait(page, lambda: len(explorer.profile._height.data["t"]) == 1)
+    bracket = explorer.profile._height.data
+    assert bracket["t"] == [np.argmax(losses - chord) / 4]
+    top = np.exp(float(bracket["high"][0])) - np.exp(float(bracket["low"][0]))
+    assert top == pytest.approx(max(losses - chord), rel=1e-4)
+    assert [len(explorer.map._strokes[way].data["x"]) for way in WAYS] == [41, 41, 41]
+    assert set(explorer.map._names.data["text"]) == {"network A", "network B", "B aligned", height}
+    page.wait_for_function(f"deep('.surface3d')[0].dataset.names === 'network A,network B,B aligned,{height}'")
+    assert [name for name in WAYS if np.isfinite(explorer.profile.table.data[name]).all()] == WAYS
+    off = result.residuals
+    assert max(off["curve"].max(), off["straight"].max()) < 1e-3 < 1 < off["aligned"][-1]
+    page.get_by_text(f"aligned, {off['aligned'][-1]:.0f} off the plane").first.wait_for()
+
+
+def test_the_slider_moves_the_marker_along_the_curve_and_the_inspector_follows(open_two):
+    page, explorer = open_two()
+    slider = page.locator("input[type=range][aria-label='Position between the two networks']")
+    slider.focus()
+    page.keyboard.press("Home")
+    wait(page, lambda: np.abs(marker(page)).max() < 1e-4)  # network A is the plane's origin
+    assert slider.get_attribute("aria-valuetext") == "t = 0.000"
+    for _ in range(5):
+        page.keyboard.press("ArrowRight")
+    curve = explorer.state.result.subspace.facts["points"]
+    bend = np.array(curve[0]) / 4 + np.array(curve[2]) / 2 + np.array(curve[1]) / 4
+    wait(page, lambda: np.abs(marker(page) - bend).max() < 0.01)
+    wait(page, lambda: explorer.state.t == 5)
+    page.get_by_text("on the connecting curve, t = 0.500").first.wait_for()
+    page.get_by_text("Loss on the straight line").first.wait_for()
+    page.get_by_text(f"{straight_losses()[20]:.2f}", exact=True).first.wait_for()
+
+
+def test_the_line_between_the_networks_is_a_curve_at_full_width_with_the_barrier_beside_the_aligned_line(open_two):
+    page, explorer = open_two()
+    choose(page, "Subspace", "Line between the two networks")
+    wait(page, lambda: shown(explorer, "networks"))
+    page.wait_for_function("deep('.bk-curve')[0].offsetWidth > 1000 && deep('.bk-map')[0].offsetWidth === 0")
+    landscape, losses = explorer.state.result.landscape["train_loss"], straight_losses()
+    for alpha, k in ((0, 0), (0.5, 20), (1, 40)):
+        np.testing.assert_allclose(landscape.sel(alpha=alpha), losses[k], rtol=1e-4)
+    assert list(explorer.state.result.profiles) == ["straight", "aligned"]
+    page.get_by_text("on the straight line, t = 0.250").first.wait_for()
+    choose(page, "Subspace", "Trajectory plane")
+    wait(page, lambda: shown(explorer, "trajectory"))
+    page.get_by_text("Along the training path").first.wait_for()
+    wait(page, lambda: explorer.state.t == 42)
+
+
+def test_the_search_of_the_curve_shows_its_steps_and_can_be_canceled_and_resumed(open_two, monkeypatch):
+    page, explorer = open_two()
+    search, seen, at_ease = Source.curve, [], threading.Event()
+
+    def curve(self, samples, watch=None):
+        def watched(step):
+            seen.append(step.count)
+            at_ease.wait(0.02)
+            return watch(step)
+
+        return search(self, samples, watched if watch else None)
+
+    monkeypatch.setattr(Source, "curve", curve)
+    explorer.runner._document.add_next_tick_callback(lambda: setattr(explorer.state, "samples", 50))
+    page.get_by_text("Finding the curve").first.wait_for()
+    wait(page, lambda: len(seen) > 10)
+    page.get_by_role("button", name="Cancel").first.click()
+    page.get_by_text("Canceled").first.wait_for()
+    wait(page, lambda: explorer.runner._job is None)
+    page.wait_for_timeout(200)
+    stopped = seen[-1]
+    at_ease.set()
+    page.get_by_role("button", name="Run again").click()
+    wait(page, lambda: explorer.state.phase == "done" and explorer.state.result.request.samples == 50, 60)
+    assert seen[seen.index(stopped) + 1] == stopped + 1
+
+
+@pytest.mark.parametrize("width", [390, 820])
+def test_nothing_scrolls_sideways_with_two_networks(open_two, width):
+    page, _ = open_two(width=width, height=844)
+    assert page.evaluate("document.documentElement.scrollWidth <= innerWidth")
+    wide = page.evaluate("""deep('.bk-map, .bk-surface, .bk-profile, .bk-inspector').filter(e =>
+      e.scrollWidth > e.clientWidth + 1 || e.scrollHeight > e.clientHeight + 1).map(e => e.className)""")
+    assert wide == []
