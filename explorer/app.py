@@ -24,7 +24,7 @@ from explorer.views.curve import CurvePicture, CurveView, as_table, curve_key
 from explorer.views.header import Header
 from explorer.views.inspector import CSS as INSPECTOR_CSS
 from explorer.views.inspector import inspector_html
-from explorer.views.key import map_key
+from explorer.views.key import map_key, points_key
 from explorer.views.picture import Picture
 from explorer.views.profile import ProfileView
 from explorer.views.results import curve_of, off_plane, picture_of, profile_of, reading_of, subtitle
@@ -132,6 +132,8 @@ class Explorer(pn.viewable.Viewer):
         watch(lambda *events: self._status(), ["phase", "message"])
         watch(lambda event: self._paint(), "dark")
         watch(lambda event: self._nodes(), "show_nodes")
+        watch(lambda *events: self._mark(), ["show_points", "phase"])
+        watch(lambda event: self._show(self.state.result), "basins")
         self.runner.on_progress = self._status
         self.header.param.watch(lambda event: self.runner.cancel(), "cancel")
         slider.param.watch(lambda event: setattr(self.state, "t", event.new), "t")
@@ -140,13 +142,14 @@ class Explorer(pn.viewable.Viewer):
 
     def _build_board(self) -> pn.Column:
         nodes, also_nodes = (controls.toggle(self.state.param.show_nodes, "Nodes") for _ in range(2))
+        points = controls.toggle(self.state.param.show_points, "Critical points")
         reset = controls.action("Reset view", lambda event: self._reset_view())
         switches = [controls.choice(self.state.param.on_phone, margin=0) for _ in range(2)]
         compute = controls.study(self.state, self.runner)
         differentiable = self.state.param.offered.rx().rx.pipe(lambda offered: "loss" in offered)
         cards = board(
             self.banner,
-            card("map", head("Map", nodes, on_phone=switches[0]), self.map.view, self.map_key),
+            card("map", head("Map", points, nodes, on_phone=switches[0]), self.map.view, self.map_key),
             card("surface", head("Surface", reset, on_phone=switches[1]), self.surface, self.surface_key),
             card(
                 "curve",
@@ -188,10 +191,14 @@ class Explorer(pn.viewable.Viewer):
         self.profile_title.object = f"<h2>{track.title}</h2>"
 
     def _show_plane(self, result: Result) -> Picture:
-        picture = picture_of(result)
+        found = self.state.basins if self.state.show_points else None
+        found = found if found is not None and found.request == result.request else None
+        picture = picture_of(result, found)
         self.map.show(picture)
         self.surface.show(picture, f"{MEASURES[result.request.metric].title} over the plane, in three dimensions")
         self.map_key.object = map_key(picture, result.held, off_plane(result))
+        if self.state.show_points and (found is not None or self.state.phase == "done"):
+            self.map_key.object += points_key(found)
         scale = "log " if picture.scale == "log" else ""
         self.surface_key.object = (
             "<div class='row'><span>Drag to turn, scroll to come closer</span>"
@@ -255,6 +262,16 @@ class Explorer(pn.viewable.Viewer):
         for view in (self.map, self.curve, self.profile, self.spectrum):
             view.paint(self.state.dark)
         self.surface.dark = self.header.dark = self.state.dark
+
+    def _mark(self) -> None:
+        """Look for minima and saddles once the run is done, if they are wanted; show them, or no longer."""
+        state, result = self.state, self.state.result
+        if result is None or state.phase != "done":
+            return
+        known = state.basins is not None and state.basins.request == result.request
+        if state.show_points and not known:
+            self.runner.mark()
+        self._show(result)
 
     def _nodes(self) -> None:
         self.map.show_nodes(self.state.show_nodes)

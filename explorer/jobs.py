@@ -17,6 +17,7 @@ import xarray as xr
 
 import landscape_engine as le
 from explorer import sources
+from explorer.basins import basins
 from explorer.profiles import Profile, profiles
 from explorer.spectrum import spectrum
 from explorer.state import Request, State
@@ -200,7 +201,7 @@ class Runner:
         self._loop: asyncio.AbstractEventLoop | None = None
         self._document: Any = None
         self._beat = 0.0
-        self._study = threading.Event()
+        self._besides: dict[str, threading.Event] = {}
         self._requested: Request | None = None
         names = [name for name in Request._fields if name != "checkpoints"] + ["first", "second", "third"]
         state.param.watch(lambda *events: self._answer(), names, precedence=1)  # once all that depends is chosen
@@ -243,31 +244,46 @@ class Runner:
             self.state.phase = "canceled"
 
     def study(self) -> None:
-        """Compute the curvature at the marker, in a thread of its own; a newer question replaces an older one."""
-        shown: Result | None = self.state.result
-        if shown is None:
-            return
-        self._study.set()
-        stop = self._study = threading.Event()
-        request, track, t = shown.request, shown.track, self.state.t
-        self.state.studying = True
+        """Compute the curvature at the marker."""
+        shown, t = self.state.result, self.state.t
+        if shown is not None:
+            self._beside("studying", lambda check: {"spectrum": spectrum(shown.request, shown.track, t, check)})
+
+    def mark(self) -> None:
+        """Find the minima and saddles of the picture."""
+        shown = self.state.result
+        if shown is not None:
+            found = shown.request, shown.subspace, shown.landscape
+            self._beside("marking", lambda check: {"basins": basins(*found, check)})
+
+    def _beside(self, busy: str, work: Callable[[Callable[[], None]], dict[str, Any]]) -> None:
+        """Do something beside the run, in a thread of its own; a newer question of its kind replaces an older one.
+
+        Args:
+            busy: Of the state: true meanwhile.
+            work: Gives what the state is told; what it is given is to be called now and then, and may end it.
+        """
+        if busy in self._besides:
+            self._besides[busy].set()
+        stop = self._besides[busy] = threading.Event()
+        self.state.param.update(**{busy: True})
 
         def check() -> None:
             if stop.is_set():
                 raise _Canceled
 
-        def work() -> None:
+        def run() -> None:
             torch.set_num_threads(1)
-            found: dict[str, Any] = {"studying": False}
+            found: dict[str, Any] = {busy: False}
             try:
-                found["spectrum"] = spectrum(request, track, t, check)
+                found |= work(check)
             except _Canceled:
                 return
             except Exception as error:
                 found["message"] = _sentence(error)
             self._deliver(lambda: None if stop.is_set() else self.state.param.update(**found))
 
-        threading.Thread(target=work, name="landscape", daemon=True).start()
+        threading.Thread(target=run, name="landscape", daemon=True).start()
 
     def _deliver(self, update: Callable[[], None]) -> None:
         """Do something on the event loop, if there still is a document."""
@@ -283,7 +299,8 @@ class Runner:
 
     def close(self) -> None:
         """Call off everything, for good: the session has ended."""
-        self._study.set()
+        for stop in self._besides.values():
+            stop.set()
         self._call_off()
         self._document = self._loop = None
 

@@ -103,11 +103,14 @@ class State(param.Parameterized):
     t = param.Number(default=0.0, bounds=(0, None), doc="Place of the marker on its track, counted in stops.")
     on_phone = param.Selector(default="Map", objects=["Map", "Surface"], doc="Which of the two a phone shows.")
     show_nodes = param.Boolean(default=False, doc="Show which nodes were computed.")
+    show_points = param.Boolean(default=False, doc="Show minima and saddles of the plane.")
     dark = param.Boolean(default=False, doc="Dark page.")
 
     phase = param.Selector(default="idle", objects=["idle", "running", "done", "canceled", "failed"])
     message = param.String(default="", doc="One sentence about what went wrong; empty when nothing did.")
     result = param.Parameter(default=None, doc="The newest jobs.Result, or None.")
+    marking = param.Boolean(default=False, doc="Whether minima and saddles are being looked for.")
+    basins = param.Parameter(default=None, doc="The newest basins.Basins, or None.")
     studying = param.Boolean(default=False, doc="Whether the curvature at the marker is being computed.")
     spectrum = param.Parameter(default=None, doc="The newest spectrum.Spectrum, or None.")
 

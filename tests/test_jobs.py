@@ -55,6 +55,42 @@ def test_another_metric_goes_on_from_the_nodes_known(runner):
     assert not (known & ~state.result.landscape["evaluated"]).any()
 
 
+def test_minima_and_saddles_are_found_beside_the_run_and_belong_to_its_picture(runner):
+    runner.state.param.update(resolution=33, tolerance=2.0)
+    state = finish(runner)
+    runner.mark()
+    assert state.marking
+    end = time.monotonic() + 20
+    while state.marking:
+        assert time.monotonic() < end
+        time.sleep(0.02)
+    assert state.basins.request == state.result.request
+    assert state.message == ""
+
+
+def test_a_model_of_two_runs_is_opened_on_their_connection_unless_another_place_was_asked_for():
+    from explorer.app import Explorer
+
+    try:
+        explorers = [Explorer(), Explorer(model="two_seeds"), Explorer(model="two_seeds", subspace="trajectory")]
+        assert [e.state.subspace for e in explorers] == ["trajectory", "connection", "trajectory"]
+        first, second, third = explorers
+        third.state.model = "spirals_mlp"
+        first.state.model = "two_seeds"
+        assert first.state.subspace == "connection"
+        second.state.model = "digits_mlp"
+        assert second.state.subspace == "trajectory"
+        first.state.subspace = "random"
+        first.state.model = "digits_cnn"
+        assert first.state.subspace == "random"
+    finally:
+        for explorer in explorers:
+            explorer.runner.close()
+        for thread in threading.enumerate():
+            if thread.name == "landscape":
+                thread.join(10)
+
+
 def test_a_message_about_bad_input_outlives_the_progress_of_a_run(runner):
     runner.state.param.update(resolution=65, tolerance=0.0)
     runner.start()

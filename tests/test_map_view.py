@@ -14,9 +14,12 @@ from explorer.jobs import Result
 from explorer.numbers import format_error, format_number
 from explorer.state import State
 from explorer.theme import DARK, FATHOM
+from explorer.tracks import Connection
 from explorer.views.contours import MapView
-from explorer.views.picture import Picture
-from explorer.views.results import picture_of
+from explorer.views.labels import names, pixels
+from explorer.views.lines import Bracket
+from explorer.views.picture import Mark, Picture, Stroke
+from explorer.views.results import barrier_of, picture_of
 from explorer.views.surface import Surface3D
 
 
@@ -150,6 +153,60 @@ def test_flat_and_empty_pictures_have_bands_and_no_lines(value: float) -> None:
     assert picture.low < picture.high
     assert picture.lines() == [] and picture.segments().shape == (0, 6)
     assert len(picture.bands().xs) == len(picture.band_colors)
+
+
+def crossing() -> Picture:
+    """Two networks, a third one near the first, and a barrier on the line between them."""
+    line = np.column_stack([np.linspace(1, 3, 41), np.full(41, 1.5)])
+    marks = [("final", 1.0, 1.5, "network A"), ("final", 3.0, 1.5, "network B"), ("shadow", 1.3, 1.4, "B aligned")]
+    marks += [("barrier", 2.0, 1.5, "barrier 1.31"), ("saddle", 2.0, 2.0, "")]
+    return tilted(strokes=(Stroke("straight", line),), marks=tuple(Mark(*mark) for mark in marks))
+
+
+def test_names_cover_neither_each_other_nor_a_mark_nor_the_frame() -> None:
+    picture = crossing()
+    scale = pixels(picture) * 2 / 3  # as on a phone
+    found = names(picture)
+    assert {name.text for name in found} == {"network A", "network B", "B aligned", "barrier 1.31"}
+    boxes = []
+    for name in found:
+        width, share = 7 * len(name.text), {"left": 0.0, "center": 0.5, "right": 1.0}[name.align]
+        left, middle = name.x * scale + name.right - share * width, name.y * scale - name.down
+        boxes.append((left, left + width, middle - 7.5, middle + 7.5))
+        assert left >= 0 and left + width <= 4 * scale and middle >= 7.5 and middle <= 3 * scale - 7.5
+        for mark in picture.marks:
+            x, y = mark.x * scale, mark.y * scale
+            assert not (left - 6 < x < left + width + 6 and abs(y - middle) < 13.5)
+    for k, (left, right, bottom, top) in enumerate(boxes):
+        for other in boxes[k + 1 :]:
+            assert right <= other[0] or other[1] <= left or top <= other[2] or other[3] <= bottom
+
+
+def test_each_line_and_mark_is_drawn_in_its_own_way() -> None:
+    view, surface = MapView(), Surface3D()
+    view.show(crossing())
+    surface.show(crossing(), "")
+    assert [style for style, source in view._strokes.items() if len(source.data["x"])] == ["straight"]
+    assert view._marks["final"].data["x"] == [1.0, 3.0] and view._marks["saddle"].data["y"] == [2.0]
+    assert [stroke["style"] for stroke in surface.strokes] == ["straight"]
+    assert [mark["kind"] for mark in surface.marks] == ["final", "final", "shadow", "barrier", "saddle"]
+    view.show(tilted())
+    assert all(len(source.data["x"]) == 0 for source in (*view._strokes.values(), *view._marks.values()))
+
+
+def test_a_barrier_is_the_largest_height_above_the_straight_line_between_the_ends() -> None:
+    t = np.arange(41) / 40
+    values = 1 + 2 * t + 5 * t * (1 - t)  # 1.25 above the chord in the middle
+    track = Connection({}, tuple(k / 10 for k in range(11)))
+    found = SimpleNamespace(
+        request=State(metric="loss").request, track=track, profiles={"straight": {"train_loss": values}}
+    )
+    assert barrier_of(found) == Bracket(5.0, pytest.approx(2.0), pytest.approx(3.25), "barrier 1.25")
+    found.request = State(metric="accuracy").request
+    found.profiles = {"straight": {"train_accuracy": 0.9 - values / 10}}
+    assert barrier_of(found).text == "drop 0.125"
+    found.profiles = {"straight": {"train_accuracy": values}}
+    assert barrier_of(found) is None
 
 
 def test_wrong_orientation_is_refused() -> None:

@@ -73,6 +73,26 @@ def test_hovering_tells_value_place_and_whether_it_was_computed(visit):
     np.testing.assert_allclose(shown, [picture.x[column], picture.y[row]], atol=0.1)
 
 
+def test_critical_points_are_marked_when_asked_for_and_say_what_they_are(visit):
+    page, explorer = visit()
+    page.get_by_role("button", name="Critical points").first.click()
+    wait(page, lambda: explorer.state.basins is not None)
+    page.get_by_text("of this plane", exact=False).first.wait_for()
+    found = explorer.state.basins.points
+    assert found
+    marks = explorer.map._marks
+    for kind in ("minimum", "saddle"):
+        wait(page, lambda kind=kind: len(marks[kind].data["x"]) == sum(p.kind == kind for p in found))
+    point = found[0]
+    page.mouse.move(*pixel(page, point.x, point.y))
+    page.wait_for_timeout(500)
+    told = page.evaluate("deep('.map-tip')[0].innerText").split("\n")
+    assert told[1].startswith(f"{point.kind} of this plane, ")
+    assert told[2].startswith("not of the network: gradient norm 0.")
+    page.get_by_role("button", name="Critical points").first.click()
+    wait(page, lambda: not len(marks[point.kind].data["x"]))
+
+
 def test_zoom_and_camera_survive_refinement(visit):
     page, explorer = visit()
     page.mouse.move(*pixel(page, -5, 0))

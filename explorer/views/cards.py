@@ -30,7 +30,7 @@ TEXT_CSS = """
 h2 { font-size: var(--fs-title); font-weight: 600; color: var(--ink); margin: 0; line-height: 32px; }
 .row { display: flex; margin-top: 6px; flex-wrap: wrap; gap: 2px 16px; min-height: 1.35em; }
 .row span { display: inline-flex; align-items: center; gap: 6px; } .row span:last-child { margin-left: auto; }
-svg { flex: none; }
+svg { flex: none; } .note { margin-top: 4px; min-height: 1.35em; } .note svg { vertical-align: -2px; }
 """
 BANNER_CSS = """
 :host { font: 400 var(--fs-body)/1.45 var(--font); color: var(--ink); }
@@ -57,7 +57,7 @@ def head(words: str | pn.pane.HTML, *tools: Any, on_phone: Any = None) -> pn.Row
     if on_phone is not None:
         left.append(pn.Row(on_phone, stylesheets=[PHONE_ONLY], margin=0))
     gap = pn.Spacer(sizing_mode="stretch_width")
-    return pn.Row(*left, gap, *tools, sizing_mode="stretch_width", height=36, margin=0)
+    return pn.Row(*left, gap, *tools, sizing_mode="stretch_width", height=36, margin=0, styles={"gap": "8px"})
 
 
 def card(name: str, *children: Any, **options: Any) -> pn.Column:

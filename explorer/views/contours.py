@@ -52,7 +52,8 @@ _TOOLTIP = """
 <div class="map-tip" style="margin: -6px; padding: 6px 8px; border-radius: 3px; background: var(--card, #fff);
   box-shadow: 0 0 0 1px var(--hair, #dfe2e6); font: 12px/1.45 var(--font, sans-serif);
   color: var(--ink-2, #48515b); white-space: nowrap">
-<b style="color: var(--ink, #14181d)">@value{custom}</b> @units<br>@origin{custom}<br>
+<b style="color: var(--ink, #14181d)">@value{custom}</b> @units<br>
+<span style="white-space: pre">@origin{custom}</span><br>
 α $x{custom}, β $y{custom}</div>
 """
 
@@ -70,8 +71,15 @@ const text = size.toFixed(Math.max(0, 2 - power))
 return sign + (size >= 9999.5 ? text.replace(/\\B(?=(\\d{3})+$)/g, ",") : text)
 """
 
-# The column holds -1 where computed, -2 where not finite, else the error: a share on a log scale.
+# The column holds -1 where computed, -2 where not finite, else the error: a share on a log scale. A mark tells its own.
 _ORIGIN = """
+const {x_range, y_range, inner_width, inner_height} = figure
+const near = (place, other, {start, end}, size) => Math.abs((place - other) / (end - start)) * size < 9
+for (const {data} of marks) {
+  const k = data.x.findIndex((x, k) => data.note[k] && near(special_vars.x, x, x_range, inner_width)
+    && near(special_vars.y, data.y[k], y_range, inner_height))
+  if (k >= 0) return data.note[k]
+}
 if (value === -2) return "nothing to draw here"
 if (value < 0) return "computed here"
 if (!Number.isFinite(value)) return "predicted, error not known"
@@ -98,7 +106,7 @@ _SIGNS: dict[str, dict[str, Any]] = {  # of the marks
     "shadow": {"marker": "diamond", "size": 14, "fill_color": MAP_LIGHT, "line_color": MAP_INK},
     "barrier": {"marker": "triangle", "size": 11, "fill_color": MAP_LIGHT, "line_color": MAP_INK},
 }
-_CROSSES = {"best": "cross"}  # marks without a body, cased as lines are
+_CROSSES = {"best": "cross", "minimum": "cross", "maximum": "cross", "saddle": "x"}  # cased as lines are
 _LINE_WIDTHS = {True: 1.15, False: 0.75}
 _LINE_ALPHAS = {True: 0.62, False: 0.30}
 
@@ -193,7 +201,7 @@ class MapView:
         self._knots.data = {"x": dots[:, 0], "y": dots[:, 1]}
         for kind, source in self._marks.items():
             marks = [mark for mark in picture.marks if mark.kind == kind]
-            source.data = {name: [getattr(mark, name) for mark in marks] for name in ("x", "y")}
+            source.data = {name: [getattr(mark, name) for mark in marks] for name in ("x", "y", "note")}
         written = names(picture)
         self._names.data = {name: [getattr(one, name) for one in written] for name in Name._fields}
 
@@ -230,7 +238,7 @@ class MapView:
         """Lines, cased, with their dots; marks with their names."""
         plot = self.figure
         self._strokes = {style: _source("x", "y") for style in _STROKES}
-        self._marks = {kind: _source("x", "y") for kind in (*_SIGNS, *_CROSSES)}
+        self._marks = {kind: _source("x", "y", "note") for kind in (*_SIGNS, *_CROSSES)}
         self._knots, self._names = _source("x", "y"), _source(*Name._fields)
         for style, (core, casing) in _STROKES.items():
             for color, (width, dash, offset) in ((MAP_INK, casing), (MAP_LIGHT, core)):
@@ -255,12 +263,13 @@ class MapView:
 
     def _add_hover(self) -> None:
         coordinate = CustomJSHover(code=_COORDINATE)
+        told = {"shares": self._scale, "figure": self.figure, "marks": list(self._marks.values())}
         tool = HoverTool(
             renderers=[self._hover_target],
             tooltips=_TOOLTIP,
             formatters={
                 "@value": CustomJSHover(code=_VALUE),
-                "@origin": CustomJSHover(code=_ORIGIN, args={"shares": self._scale}),
+                "@origin": CustomJSHover(code=_ORIGIN, args=told),
                 "$x": coordinate,
                 "$y": coordinate,
             },

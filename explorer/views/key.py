@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import math
+
+from explorer.basins import Basins
 from explorer.numbers import format_number, percent
 from explorer.views.picture import Picture
 
@@ -19,8 +22,24 @@ _LINES = {
 }
 NAMES = {"path": "training path, projected", "curve": "curve", "straight": "straight line"}
 _BEST = """<svg width="13" height="13"><path d="M6.5 1V12M1 6.5H12" stroke="currentColor" stroke-width="2"/></svg>"""
+_SADDLE = """<svg width="13" height="13"><path d="M2.5 2.5L10.5 10.5M2.5 10.5L10.5 2.5" stroke="currentColor"
+stroke-width="2"/></svg>"""
+_KINDS = {"minimum": _BEST, "maximum": _BEST, "saddle": _SADDLE}
 _DASHED = """<svg width="24" height="4"><path d="M0 2H24" stroke="currentColor" stroke-width="1.4"
 stroke-dasharray="4 3"/></svg>"""
+
+
+def points_key(found: Basins | None) -> str:
+    """What the marks of a plane's minima and saddles are, and what they are not, as HTML."""
+    if found is None:
+        return "<div class='note'>Looking for minima and saddles …</div>"
+    kinds = [kind for kind in _KINDS if any(point.kind == kind for point in found.points)]
+    if not kinds:
+        return "<div class='note'>No minimum or saddle lies inside this plane</div>"
+    slopes = [point.gradient_norm for point in found.points if math.isfinite(point.gradient_norm)]
+    tail = f", not of the network: gradient norm {format_number(min(slopes), 2)} or more there" if slopes else ""
+    signs = ", ".join(f"{_KINDS[kind]} {kind}" for kind in kinds)
+    return f"<div class='note'>{signs} of this plane{tail}</div>"
 
 
 def map_key(picture: Picture, held: float, off: float = 0.0) -> str:

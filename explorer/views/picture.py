@@ -57,12 +57,21 @@ class Stroke(NamedTuple):
 
 
 class Mark(NamedTuple):
-    """A place on a landscape: what it is, where, and what is written there."""
+    """A place on a landscape.
+
+    Attributes:
+        kind: What it is, which decides its sign.
+        x: Alpha.
+        y: Beta.
+        text: What is written there.
+        note: What is told there, instead of whether it was computed.
+    """
 
     kind: str
     x: float
     y: float
     text: str = ""
+    note: str = ""
 
 
 class _Ladder(NamedTuple):

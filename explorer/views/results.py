@@ -8,6 +8,7 @@ from typing import Any
 
 import numpy as np
 
+from explorer.basins import Basins, Stationary
 from explorer.jobs import Result
 from explorer.measures import MEASURES
 from explorer.numbers import format_number
@@ -51,10 +52,16 @@ def curve_of(result: Result) -> CurvePicture:
     )
 
 
-def picture_of(result: Result) -> Picture:
-    """The map and the surface of a result."""
+def picture_of(result: Result, found: Basins | None = None) -> Picture:
+    """The map and the surface of a result.
+
+    Args:
+        result: What a run has found.
+        found: Minima and saddles to be marked.
+    """
     landscape, request, name = result.landscape.transpose("beta", "alpha", ...), result.request, _variable(result)
     alpha, beta = _axis_titles(result)
+    measure = MEASURES[request.metric]
     picture = Picture(
         x=landscape["alpha"].values,
         y=landscape["beta"].values,
@@ -64,15 +71,26 @@ def picture_of(result: Result) -> Picture:
         scale="log" if request.scale == "log" else "linear",
         x_title=alpha,
         y_title=beta,
-        z_title=MEASURES[request.metric].brief,
-        units=MEASURES[request.metric].units,
+        z_title=measure.brief,
+        units=measure.units,
         strokes=_strokes(result),
         marks=_marks(result),
-        high_is_better=MEASURES[request.metric].high_is_better,
+        high_is_better=measure.high_is_better,
     )
+    marks = [_mark(point, measure.units) for point in (found.points if found is not None else ())]
     x, y, value = picture.best()
-    best = (Mark("best", x, y),) if "path" in result.track.lines and math.isfinite(value) else ()
-    return replace(picture, marks=(*picture.marks, *best))
+    marked = any((mark.x, mark.y) == (x, y) for mark in marks)
+    if "path" in result.track.lines and math.isfinite(value) and not marked:
+        marks.append(Mark("best", x, y))
+    return replace(picture, marks=(*picture.marks, *marks))
+
+
+def _mark(point: Stationary, units: str) -> Mark:
+    """A minimum or saddle, and whether the whole space knows of it."""
+    note, slope = f"{point.kind} of this plane, {format_number(point.value)} {units}".strip(), point.gradient_norm
+    if math.isfinite(slope):
+        note += f"\nnot of the network: gradient norm {format_number(slope, 2)}"
+    return Mark(point.kind, point.x, point.y, note=note)
 
 
 def _strokes(result: Result) -> tuple[Stroke, ...]:

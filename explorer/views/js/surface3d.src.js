@@ -41,12 +41,14 @@ const PULL = { contours: 0.002, nodes: 0.004, strokes: 0.006, knots: 0.0085, ste
 // How each style of line is broken, in world units: [dash, gap]; none is solid, no dash a row of dots.
 const STYLES = { path: null, straight: [0.034, 0.03], aligned: [0.014, 0.022], curve: [0, 0.03] };
 
-// Signs of named places: corners on a circle, how they are turned, fill and outline.
+// Signs of places: corners on a circle, or arms to them; how they are turned, fill and outline.
 const SIGNS = {
   start: { corners: 4, turn: Math.PI / 4, fill: LIGHT, edge: INK, size: 0.72 },
   final: { corners: 4, turn: 0, fill: INK, edge: LIGHT, size: 1 },
   shadow: { corners: 4, turn: 0, fill: LIGHT, edge: INK, size: 0.9 },
   barrier: { corners: 3, turn: -Math.PI / 2, fill: LIGHT, edge: INK, size: 0.9 },
+  ...Object.fromEntries(['best', 'minimum', 'maximum'].map((kind) => [kind, { arms: true, turn: 0, size: 0.75 }])),
+  saddle: { arms: true, turn: Math.PI / 4, size: 0.75 },
 };
 const NAME_GAP = 15; // px between a named place and the middle of its name
 const NAME_SIDE = 12; // px between a named place and the end of its name
@@ -144,21 +146,30 @@ function discTexture(discs, size) {
 }
 
 /** The sign of a kind of place, as on the map. */
-function signTexture({ corners, turn, fill, edge, size }) {
+function signTexture({ corners = 4, arms = false, turn, fill = INK, edge = LIGHT, size }) {
   const canvas = document.createElement('canvas');
   canvas.width = canvas.height = 64;
   const context = canvas.getContext('2d');
+  context.lineJoin = context.lineCap = 'round';
   context.beginPath();
   for (let k = 0; k < corners; k++) {
     const angle = turn + (2 * Math.PI * k) / corners;
+    if (arms) context.moveTo(32, 32);
     context.lineTo(32 + 25 * size * Math.cos(angle), 32 + 25 * size * Math.sin(angle));
   }
-  context.closePath();
-  context.lineJoin = 'round';
-  context.lineWidth = 7;
-  [context.fillStyle, context.strokeStyle] = [fill, edge];
-  context.stroke();
-  context.fill();
+  const stroke = (width, colour) => {
+    [context.lineWidth, context.strokeStyle] = [width, colour];
+    context.stroke();
+  };
+  if (arms) {
+    stroke(16, edge);
+    stroke(7, fill);
+  } else {
+    context.closePath();
+    context.fillStyle = fill;
+    stroke(7, edge);
+    context.fill();
+  }
   const texture = new THREE.CanvasTexture(canvas);
   texture.colorSpace = THREE.SRGBColorSpace;
   texture.anisotropy = 4;
