@@ -5,7 +5,7 @@ PYTHON ?= python3
 VENV ?= .venv
 BIN = $(VENV)/bin
 
-.PHONY: help app test check docs clean
+.PHONY: help app test check docs science clean
 
 help: ## list the targets
 	@sed -n 's/^\([a-z]*\):.*## /  make \1	/p' Makefile
@@ -25,6 +25,9 @@ check: $(VENV)/.installed-dev ## format, lint, types, architecture; changes noth
 docs: $(VENV)/.installed-docs ## build the documentation: docs/_build/html/index.html
 	@rm -rf docs/_build
 	$(BIN)/sphinx-build -q -W --keep-going docs docs/_build/html
+
+science: $(VENV)/.installed-test ## reproduce published claims, write docs/science.md (ten minutes)
+	@OMP_NUM_THREADS=1 $(BIN)/python -m science
 
 clean: ## remove the virtual environment, what was built and every cache
 	rm -rf $(VENV) build dist docs/_build docs/reference/*.rst docs/reference/*.txt .mypy_cache .pytest_cache .ruff_cache .import_linter_cache

@@ -25,9 +25,10 @@ What the literature says of loss landscapes, measured from scratch: every networ
 `make science` runs all of it on one core, prints the table and writes this page;
 `python -m science {example}` runs one row again. It took {minutes} in all, with {versions}.
 
-Each tolerance was written down before the number was looked at. A number outside its tolerance stays in the table,
-marked, and its section says why. Small networks on small images cannot confirm a claim about large ones; they show
-whether the effect is there, how large, and that the tools measure what the papers measured.
+Each tolerance was written down before its number was looked at, and none was changed after. Settings such as the number
+of steps were found by trial. A number outside its tolerance stays in the table, marked, and its section says why.
+Small networks on small images cannot confirm a claim about large ones; they show whether the effect is there, how
+large, and that the tools measure what the papers measured.
 """
 
 
@@ -118,7 +119,8 @@ def _row(cells: Sequence[str]) -> str:
 
 def _short(claim: Claim) -> str:
     """The sources, each up to its year."""
-    return "; ".join(re.match(r".*?\d{4}", source)[0] for source in claim.source.split("; "))
+    years = (re.match(r".*?\d{4}", source) for source in claim.source.split("; "))
+    return "; ".join(year[0] for year in years if year)
 
 
 def _anchor(title: str) -> str:

@@ -50,7 +50,8 @@ def random_walk(path: le.Trajectory) -> le.Trajectory:
 
 def run() -> Finding:
     """Train, and project each run on its own plane and on random ones."""
-    names, own, others = [], [], []
+    names, own = [], []
+    others: dict[str, list[float]] = {"MLP": [], "CNN": []}
     figure = Figure(figsize=(7.2, 3.0))
     left, right = figure.subplots(1, 2)
     for name, recipe, seed in RUNS:
@@ -59,7 +60,7 @@ def run() -> Finding:
         names.append(f"{name}, seed {seed}")
         own.append(held(plane, path))
         end = recipe.at(path[-1])
-        others += [held(le.Plane.random(end, seed=k), path) for k in PLANES]
+        others[name] += [held(le.Plane.random(end, seed=k), path) for k in PLANES]
         x, y = np.array([plane.project(path[k]).coordinates for k in range(len(path))]).T
         left.plot(x, y, "o-", markersize=2.5, linewidth=1, color="#1b6ca8" if name == "MLP" else "#68727d")
     model = MLP.build()
@@ -71,8 +72,10 @@ def run() -> Finding:
     right.text(control - 0.01, -0.9, "random walk ", color="#c9156b", ha="right", va="center", fontsize=8)
     right.set(title="Share of the squared movement", xlim=(0, 1), ylim=(-1.3, None))
     seen = "Own plane: " + "; ".join(f"{n} {s:.1%}".replace("%", " %") for n, s in zip(names, own, strict=True))
-    seen += f". Random planes: {min(others):.1e} to {max(others):.1e}."
-    values = {PRINCIPAL: min(own), RANDOM: max(others), MEAN: float(np.mean(others)), WALK: control}
+    ranges = (f"{name} {min(of):.3%} to {max(of):.3%}" for name, of in others.items())
+    seen += f". Random planes: {', '.join(ranges)}.".replace("%", " %")
+    every = [share for of in others.values() for share in of]
+    values = {PRINCIPAL: min(own), RANDOM: max(every), MEAN: float(np.mean(every)), WALK: control}
     return Finding(values, figure, seen)
 
 
@@ -93,7 +96,18 @@ CLAIM = Claim(
         Number(MEAN, form=".2%"),
         Number(WALK, form=".1%"),
     ),
-    discussion="",
+    discussion="The first half holds, and is weak evidence: seen from its end, even a random walk of many steps has "
+    "$\\frac{8}{\\pi^2} (1 + \\frac{1}{9})$ = 90 % of its squared movement in two directions, since early "
+    "checkpoints are far from the end and late ones near it. What training adds is the step from there to "
+    "97 or 98 %. See Antognini, Sohl-Dickstein 2018 ([1806.08805](https://arxiv.org/abs/1806.08805)). "
+    "That random planes show nothing of a path needs no training either: in a space of many dimensions "
+    "they are nearly orthogonal to any fixed direction.",
+    explained={
+        RANDOM: "A plane of random directions holds about 2/n of a fixed movement on average, with n parameters. "
+        "The tolerance fits the perceptron (n = 9,610, 2/n = 0.02 %), of which no plane exceeds it. The "
+        "convolutional network has n = 4,258, 2/n = 0.05 %, and its planes scatter widely. What is judged "
+        "is the worst of seventy planes, as it was set up; their mean is half the tolerance.",
+    },
     caption="Each run on its own plane (blue: MLP, gray: CNN), from the initialization to the final checkpoint at the "
     "origin, and the share of its movement that the plane holds.",
     run=run,
