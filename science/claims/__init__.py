@@ -6,6 +6,7 @@ from . import (
     edge_of_stability,
     low_paths,
     outliers,
+    permutations,
     rescaling,
     skip_connections,
     straight_path,
@@ -16,6 +17,7 @@ CLAIMS: tuple[Claim, ...] = tuple(
     module.CLAIM
     for module in (
         straight_path,
+        permutations,
         low_paths,
         training_plane,
         skip_connections,
