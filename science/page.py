@@ -66,7 +66,7 @@ def render(claims: Sequence[Claim], found: Mapping[str, Mapping[str, Any]]) -> s
     intro = INTRO.format(example=shown[0].name, minutes=_spoken(seconds), versions=", ".join(used))
     lines = [_row(HEAD), _row(["---"] * len(HEAD))]
     for claim in shown:
-        first = [f"[{claim.says}](#{_anchor(claim.title)})", _short(claim)]
+        first = [f"[{claim.title}](#{_anchor(claim.title)})", _short(claim)]
         for number in (n for n in claim.numbers if n.judged):
             lines.append(_row([*first, *_cells(number, found[claim.name]["values"])]))
             first = ["", ""]
@@ -97,7 +97,7 @@ def _section(claim: Claim, found: Mapping[str, Any]) -> str:
             found["seen"],
             "",
             *(line for name, why in claim.explained.items() for line in (f"**Outside: {name}.** {why}", "")),
-            f"![{claim.caption}](science/{claim.name}.png)",
+            f"![{claim.title}](science/{claim.name}.png)",
             "",
             f"*{claim.caption}*",
             "",

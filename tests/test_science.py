@@ -83,7 +83,7 @@ def test_a_number_outside_is_marked_and_explained_and_one_that_is_not_judged_sta
     )
     top, section = text.split("## Things fall, mostly")
     assert "| fall | 0.5 to 2.0 | 3.0 | **outside** |" in top
-    assert "[Things fall.](#things-fall-mostly) | Galilei 1638; Newton 1687 |" in top
+    assert "[Things fall, mostly](#things-fall-mostly) | Galilei 1638; Newton 1687 |" in top
     assert "height" not in top
     assert "| height | not judged | 100 % |  |" in section
     assert "**Outside: fall.** It was a feather." in section

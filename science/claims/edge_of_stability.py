@@ -88,8 +88,8 @@ CLAIM = Claim(
     source="Cohen et al. 2021, Gradient Descent on Neural Networks Typically Occurs at the Edge of Stability, section "
     "3 ([2103.00065](https://arxiv.org/abs/2103.00065))",
     done="A 64-32-32-10 network with tanh and the squared error, one initialization, gradient descent on all 1,437 "
-    "examples with three learning rates. `LargestCurvature` at sixty steps of each run; the median of the last "
-    "quarter.",
+    "examples with three learning rates, until the steps times the learning rate are 400. `LargestCurvature` at "
+    "fifty steps of each run; the median of the last quarter.",
     numbers=(
         Number(LOW, least=0.95, form=".3f"),
         Number(HIGH, most=1.15, form=".3f"),
@@ -104,7 +104,7 @@ CLAIM = Claim(
     "below, after 20,000 steps). A first version of this row judged learning rates of 0.05, 0.1 and 0.2 "
     "after 4,000, 3,000 and 2,000 steps, and was outside its tolerance with 0.56 for the first of them. "
     "The tolerance is as it was; the learning rates and the times are not.",
-    caption="Sharpness in units of 2/η and the training loss, of three learning rates, over time (step times learning "
+    caption="Sharpness in units of 2/η and the training loss, of four learning rates, over time (step times learning "
     "rate). Above the magenta line a quadratic loss would diverge.",
     run=run,
 )

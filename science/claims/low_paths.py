@@ -81,12 +81,12 @@ CLAIM = Claim(
         Number(STRAIGHT, form=".2f"),
         Number(TEST, form=".1%"),
     ),
-    discussion="Every kind of path removes all but a hundredth of the barrier, so what look like two valleys on the "
+    discussion="Every kind of path removes all but a hundredth of the barrier, so what looks like two valleys on the "
     "straight line is one. Three narrow hidden layers were chosen because they make the straight line's "
     "barrier high. The searches stop as soon as the barrier is a hundredth of the straight line's, so the "
     "shares say that a low path was found, not which kind could go lowest. A barrier of 0.0000 means that "
-    "no node is above the straight line between the losses of the two ends. The test accuracy on the "
-    "paths is about that of their ends.",
+    "no node is above the straight line between the losses of the two ends. Nowhere on a path is the test "
+    "accuracy much below that of its ends.",
     caption="The training loss on the straight line between two networks and on three kinds of found path; at the "
     "right the lowest part, magnified.",
     run=run,

@@ -80,8 +80,8 @@ CLAIM = Claim(
     "([1703.04933](https://arxiv.org/abs/1703.04933)); Li et al. 2018, Visualizing the Loss Landscape of Neural Nets, "
     "section 4 ([1712.09913](https://arxiv.org/abs/1712.09913))",
     done="`digits_mlp` and the same function with the hidden layer's weights and biases times ten and the output "
-    "weights by ten, in float64. Both on the random plane of one seed (17 x 17 nodes), filter-normalized with extent 1 "
-    "and not normalized with extent 0.1; `LargestCurvature` at factors from 1 to 100.",
+    "weights divided by ten, in float64. Both on the random plane of one seed (17 x 17 nodes), filter-normalized with "
+    "extent 1 and not normalized with extent 0.1; `LargestCurvature` at factors from 1 to 100.",
     numbers=(
         Number(SAME, most=1e-5, form=".1e"),
         Number(OTHER, least=10),

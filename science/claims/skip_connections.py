@@ -106,7 +106,7 @@ CLAIM = Claim(
     numbers=(
         Number(RATIO, least=1000, form=",.0f"),
         Number(WORST, least=1000, form=",.0f"),
-        Number(LOSS, form=".1e"),
+        Number(LOSS, form=".2f"),
         Number(NODES, form=".2f"),
     ),
     discussion="The factor is there in every seed, and a simple argument gives its size. At a corner of the plane "
@@ -117,7 +117,7 @@ CLAIM = Claim(
     "as many nodes for one as for the other. The paper sees chaotic surfaces for convolutional networks "
     "of 56 layers. Nor are the two networks equal in all but the skips: the branches start smaller, as "
     "they must to be trainable without batch norm. Initialization, learning rate and width were found by "
-    "trial, with the aim that both kinds train to a loss near 0.",
+    "trial, with the aim that both kinds train to a low loss.",
     caption="The training loss around two trained networks on the filter-normalized random plane of one seed, in one "
     "color scale.",
     run=run,

@@ -103,10 +103,12 @@ CLAIM = Claim(
     "That random planes show nothing of a path needs no training either: in a space of many dimensions "
     "they are nearly orthogonal to any fixed direction.",
     explained={
-        RANDOM: "A plane of random directions holds about 2/n of a fixed movement on average, with n parameters. "
-        "The tolerance fits the perceptron (n = 9,610, 2/n = 0.02 %), of which no plane exceeds it. The "
-        "convolutional network has n = 4,258, 2/n = 0.05 %, and its planes scatter widely. What is judged "
-        "is the worst of seventy planes, as it was set up; their mean is half the tolerance.",
+        RANDOM: "What is judged is the worst of seventy planes, as it was set up; their mean is half the "
+        "tolerance. A plane of directions without normalization holds 2/n of a movement on average, with "
+        "n parameters: 0.02 % for the perceptron (n = 9,610), 0.05 % for the convolutional network (n = "
+        "4,258). It scatters like a sum of two squares, so that the worst of seventy is several times the "
+        "mean. Filter normalization doubles the mean: half of the movement is in the weights of the last "
+        "layer, an eighth of all, whose weights are larger, so that the directions point there too.",
     },
     caption="Each run on its own plane (blue: MLP, gray: CNN), from the initialization to the final checkpoint at the "
     "origin, and the share of its movement that the plane holds.",
