@@ -119,14 +119,14 @@ CLAIM = Claim(
     "networks at one training loss and one learning rate; it is the ratio of learning rate to batch size "
     "that is thought to decide (Jastrzębski et al. 2018, [1711.04623](https://arxiv.org/abs/1711.04623)).",
     explained={
-        ADAM_KESKAR: "Small-batch networks are as sharp or sharper. A longer search (40 iterations instead of the paper's "
-        "10) changed the measure by a few percent in six networks that were tried, so the search is not the reason. The "
-        "box is small and the loss not at a minimum: a third of the rise is mere slope, which depends on where a run "
-        "happens to cross the target.",
+        ADAM_KESKAR: "Small-batch networks are as sharp or sharper. A longer search (40 iterations instead of the "
+        "paper's 10) changed the measure by a few percent in six networks that were tried, so the search is not the "
+        "reason. The box is small and the loss not at a minimum: a third of the rise is mere slope, which depends on "
+        "where a run happens to cross the target.",
         ADAM_LARGEST: "The median ratio is 1.03, with a spread between seeds that is larger than that: no difference "
         "that ten seeds could show.",
-        SGD_KESKAR: "Half of the seeds go either way, with a median ratio of 1.02. The largest eigenvalue is that of one "
-        "direction; the measure takes all of them at once, in a box whose sides grow with the weights.",
+        SGD_KESKAR: "Half of the seeds go either way, with a median ratio of 1.02. The largest eigenvalue is that of "
+        "one direction; the measure takes all of them at once, in a box whose sides grow with the weights.",
     },
     caption="Sharpness of the large-batch against the small-batch network of each seed. Above the magenta line the "
     "large-batch network is the sharper one.",
