@@ -16,8 +16,9 @@ from explorer.state import State
 from explorer.theme import DARK, FATHOM
 from explorer.tracks import Connection
 from explorer.views.contours import MapView
-from explorer.views.labels import names, pixels
+from explorer.views.labels import pixels
 from explorer.views.lines import Bracket
+from explorer.views.names import names
 from explorer.views.picture import Mark, Picture, Stroke
 from explorer.views.results import barrier_of, picture_of
 from explorer.views.surface import Surface3D

@@ -23,7 +23,8 @@ from bokeh.plotting import figure
 
 from explorer.theme import DARK, FONT, LIGHT, MAP_HERE, MAP_INK, MAP_LIGHT, apply_theme
 from explorer.views import colorbar
-from explorer.views.labels import HEIGHT, Label, Name, contour_labels, luminance, names, pixels
+from explorer.views.labels import HEIGHT, Label, contour_labels, luminance, pixels
+from explorer.views.names import Name, covered, names
 from explorer.views.picture import MOST_LEVELS, Array, Picture
 
 TOP, BOTTOM, LEFT, RIGHT = 28, 42, 60, 24  # px around the frame; the bar has the same top and bottom
@@ -155,7 +156,9 @@ class MapView:
         self._bands.data = _padded({"xs": bands.xs, "ys": bands.ys, "color": bands.colors})
         self._solid.data = _padded(_line_columns(picture, dashed=False))
         self._dashed.data = _padded(_line_columns(picture, dashed=True))
-        labels = contour_labels(picture)
+        written = names(picture)
+        self._names.data = {name: [getattr(one, name) for one in written] for name in Name._fields}
+        labels = contour_labels(picture, covered(picture, written))
         self._labels.data = _padded({name: [getattr(label, name) for label in labels] for name in Label._fields})
         self._nodes.data = _node_columns(picture)
         self._image.data = _image_columns(picture)
@@ -202,8 +205,6 @@ class MapView:
         for kind, source in self._marks.items():
             marks = [mark for mark in picture.marks if mark.kind == kind]
             source.data = {name: [getattr(mark, name) for mark in marks] for name in ("x", "y", "note")}
-        written = names(picture)
-        self._names.data = {name: [getattr(one, name) for one in written] for name in Name._fields}
 
     def _draw_surface(self) -> None:
         """Everything that follows the metric, from the back to the front."""

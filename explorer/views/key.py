@@ -60,6 +60,6 @@ def map_key(picture: Picture, held: float, off: float = 0.0) -> str:
         if any(mark.kind == "best" for mark in picture.marks):
             items.append(f"{_BEST}{extreme}, {format_number(picture.best()[2])}")
     dashed = any(line.dashed for line in picture.lines())
-    items.append(f"{_DASHED}may still move, error" if dashed else "estimated error" if "path" in styles else "error")
+    items.append(f"{_DASHED}may still move, error" if dashed else "estimated error")
     items[-1] += f" {percent(picture.error_share)}"
     return f"<div class='row'>{''.join(f'<span>{item}</span>' for item in items)}</div>"

@@ -19,9 +19,9 @@ HEIGHT, BOTTOM, LEFT = 170, 46, 66  # pixels of the frame and around it
 COLUMNS = "repeat(auto-fit, minmax(min(100%, 400px), 1fr))"  # side by side where there is room
 DECADES = 6  # of the density that are shown
 INVITATION = (
-    "<p>Move the slider to a network of the training, then compute the eigenvalues of its Hessian: how strongly the "
-    "loss is curved in each direction of the whole parameter space, not only in this slice. It takes some hundreds of "
-    "Hessian-vector products.</p>"
+    "<p>Move the slider to a network, then compute the eigenvalues of its Hessian: how strongly the loss is curved in "
+    "each direction of the whole parameter space, not only in this slice. It takes some hundreds of Hessian-vector "
+    "products.</p>"
 )
 CSS = """
 :host { font: 400 var(--fs-small)/1.45 var(--font); color: var(--ink); font-variant-numeric: tabular-nums; }
@@ -47,6 +47,7 @@ class SpectrumView:
             y_range=Range1d(0, 1),
             tools="",
             toolbar_location=None,
+            visible=False,  # until there is something to draw; the pane does not hide it
             x_axis_label="eigenvalue λ of the Hessian",
             y_axis_label="density, log",
         )
@@ -57,13 +58,13 @@ class SpectrumView:
         self._line = self.figure.line("x", "y", source=self._table, line_width=1.6)
         self._ends = self.figure.scatter("x", "y", source=self._marks, marker="triangle", size=9, level="overlay")
         self.text = pn.pane.HTML(INVITATION, stylesheets=[CSS], margin=0, sizing_mode="stretch_width")
-        self.plot = pn.pane.Bokeh(self.figure, sizing_mode="stretch_width", margin=0, visible=False)
+        plot = pn.pane.Bokeh(self.figure, sizing_mode="stretch_width", margin=0)
         grid = {
             "display": "grid",
             "grid-template-columns": COLUMNS,
             "gap": "0 32px",
         }
-        self.view = pn.Column(self.plot, self.text, styles=grid, sizing_mode="stretch_width", margin=0)
+        self.view = pn.Column(plot, self.text, styles=grid, sizing_mode="stretch_width", margin=0)
         self.paint(dark=False)
 
     def show(self, found: Spectrum) -> None:
@@ -79,7 +80,7 @@ class SpectrumView:
         self.figure.y_range.update(start=low, end=top + pad)
         tick_values(self.figure, low, top + pad, "log")
         self.text.object = spectrum_html(found)
-        self.plot.visible = True
+        self.figure.visible = True
 
     def paint(self, dark: bool) -> None:
         """Set the colors of the light or the dark theme."""

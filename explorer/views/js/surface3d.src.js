@@ -983,8 +983,9 @@ class SurfaceView {
       const { x, y } = this.#toScreen(new THREE.Vector3(...point));
       const size = this.labels.measure('name', text);
       const [up, down] = [[x, y - NAME_GAP], [x, y + NAME_GAP]];
-      const beside = [1, -1].map((side) => [x + side * (NAME_SIDE + size.width / 2), y]);
-      const places = kind === 'barrier' ? [up, ...beside, down] : [down, ...beside, up];
+      const [left, right] = [-1, 1].map((side) => [x + side * (NAME_SIDE + size.width / 2), y]);
+      const wanted = { barrier: [up, right, left, down], shadow: [left, right, down, up] }; // others come too near
+      const places = wanted[kind] ?? [down, right, left, up];
       return { id: `name${i}`, kind: 'name', text, ...size, places, sign: [x, y] };
     });
   }
