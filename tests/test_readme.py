@@ -24,16 +24,20 @@ def run(capsys):
     matplotlib.pyplot.close("all")
 
 
-def test_the_readme_shows_the_trained_network_s_own_loss(run):
+def test_the_readme_shows_the_trained_network_s_own_loss_and_ways_around_a_barrier(run):
     scope, printed = run("README.md")
     digits = scope["digits"]
     own = digits.loss_function(digits.model(digits.train.inputs), digits.train.targets).item()
-    assert abs(float(printed[-1]) - own) < 1e-5 * own
+    assert abs(float(printed[-2]) - own) < 1e-5 * own
     assert printed[0] == "81 of 16641 nodes computed"
     assert abs(float(scope["line"].sel(alpha=1)) - own) < 1e-5 * own
     assert scope["valley"].facts["eigenvalues"][0] == pytest.approx(
         scope["curvature"]["principal_curvatures"][0], rel=1e-4
     )
+    straight, aligned, curve = (float(number) for number in re.findall(r"[\d.]+", printed[-1]))
+    assert straight > 1
+    assert aligned < 0.1 * straight
+    assert curve < 0.05 * straight
 
 
 def test_the_page_on_other_frameworks_runs(run):
