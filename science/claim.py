@@ -41,7 +41,7 @@ class Number:
 
     def shown(self, value: float) -> str:
         """The value as the page shows it."""
-        return format(value, self.form).replace("%", " %")
+        return format(value, self.form).replace("%", "\N{NO-BREAK SPACE}%")
 
     def holds(self, value: float) -> bool:
         """Whether a value is within the tolerance; one that is not a number never is."""

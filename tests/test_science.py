@@ -66,7 +66,12 @@ def test_names_of_claims_and_of_their_numbers_are_unique():
     ("number", "words", "within", "beyond"),
     [
         (Number("n", least=9, form=".0f"), "at least 9", [9, 10], [8, float("nan"), float("-inf")]),
-        (Number("n", most=0.05, form=".1%"), "at most 5.0 %", [0.05, 0], [0.0501, float("nan"), float("inf")]),
+        (
+            Number("n", most=0.05, form=".1%"),
+            "at most 5.0\N{NO-BREAK SPACE}%",
+            [0.05, 0],
+            [0.0501, float("nan"), float("inf")],
+        ),
         (Number("n", 0.95, 1.15), "0.95 to 1.15", [0.95, 1, 1.15], [0.949, 1.151, float("nan")]),
         (Number("n"), "not judged", [0, float("nan")], []),
     ],
@@ -85,7 +90,7 @@ def test_a_number_outside_is_marked_and_explained_and_one_that_is_not_judged_sta
     assert "| fall | 0.5 to 2.0 | 3.0 | **outside** |" in top
     assert "[Things fall, mostly](#things-fall-mostly) | Galilei 1638; Newton 1687 |" in top
     assert "height" not in top
-    assert "| height | not judged | 100 % |  |" in section
+    assert "| height | not judged | 100\N{NO-BREAK SPACE}% |  |" in section
     assert "**Outside: fall.** It was a feather." in section
 
 

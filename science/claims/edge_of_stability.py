@@ -88,8 +88,8 @@ CLAIM = Claim(
     source="Cohen et al. 2021, Gradient Descent on Neural Networks Typically Occurs at the Edge of Stability, section "
     "3 ([2103.00065](https://arxiv.org/abs/2103.00065))",
     done="A 64-32-32-10 network with tanh and the squared error, one initialization, gradient descent on all 1,437 "
-    "examples with three learning rates, until the steps times the learning rate are 400. `LargestCurvature` at "
-    "fifty steps of each run; the median of the last quarter.",
+    "examples with three learning rates (and a smaller one, which is not judged), until the steps times the "
+    "learning rate are 400. `LargestCurvature` at fifty steps of each run; the median of the last quarter.",
     numbers=(
         Number(LOW, least=0.95, form=".3f"),
         Number(HIGH, most=1.15, form=".3f"),
