@@ -25,8 +25,9 @@ What the literature says of loss landscapes, measured from scratch: every networ
 `make science` runs all of it on one core, prints the table and writes this page;
 `python -m science {example}` runs one row again. It took {minutes} in all, with {versions}.
 
-Each tolerance was written down before its number was looked at, and none was changed after. Settings such as the number
-of steps were found by trial. A number outside its tolerance stays in the table, marked, and its section says why.
+The tolerances were set before these runs and not changed for them. Settings (widths, learning rates, numbers of steps)
+were found by trial, some with the number in view, which the sections say. A number outside its tolerance stays in the
+table, marked, and its section says why.
 Small networks on small images cannot confirm a claim about large ones; they show whether the effect is there, how
 large, and that the tools measure what the papers measured.
 """

@@ -90,4 +90,5 @@ CLAIM = Claim(
     caption="The training loss on the straight line between two networks and on three kinds of found path; at the "
     "right the lowest part, magnified.",
     run=run,
+    quick=True,
 )
