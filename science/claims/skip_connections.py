@@ -117,7 +117,7 @@ CLAIM = Claim(
     "as many nodes for one as for the other. The paper sees chaotic surfaces for convolutional networks "
     "of 56 layers. Nor are the two networks equal in all but the skips: the branches start smaller, as "
     "they must to be trainable without batch norm. Initialization, learning rate and width were found by "
-    "trial, with the aim that both kinds train to a low loss.",
+    "trial, so that both kinds train to a low loss, and with this ratio in view.",
     caption="The training loss around two trained networks on the filter-normalized random plane of one seed, in one "
     "color scale.",
     run=run,
