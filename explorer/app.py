@@ -12,6 +12,7 @@ from bokeh.models import ColumnDataSource
 from panel.io.document import hold
 
 from explorer import controls, sources
+from explorer.basins import Basins
 from explorer.jobs import Result, Runner
 from explorer.measures import MEASURES
 from explorer.state import State
@@ -132,8 +133,8 @@ class Explorer(pn.viewable.Viewer):
         watch(lambda *events: self._status(), ["phase", "message"])
         watch(lambda event: self._paint(), "dark")
         watch(lambda event: self._nodes(), "show_nodes")
-        watch(lambda *events: self._mark(), ["show_points", "phase"])
-        watch(lambda event: self._show(self.state.result), "basins")
+        watch(lambda *events: self._seek_points(), ["show_points", "phase"])
+        watch(lambda *events: self._show(self.state.result), ["show_points", "marking", "basins"])
         self.runner.on_progress = self._status
         self.header.param.watch(lambda event: self.runner.cancel(), "cancel")
         slider.param.watch(lambda event: setattr(self.state, "t", event.new), "t")
@@ -191,13 +192,12 @@ class Explorer(pn.viewable.Viewer):
         self.profile_title.object = f"<h2>{track.title}</h2>"
 
     def _show_plane(self, result: Result) -> Picture:
-        found = self.state.basins if self.state.show_points else None
-        found = found if found is not None and found.request == result.request else None
+        found = self._points_of(result)
         picture = picture_of(result, found)
         self.map.show(picture)
         self.surface.show(picture, f"{MEASURES[result.request.metric].title} over the plane, in three dimensions")
         self.map_key.object = map_key(picture, result.held, off_plane(result))
-        if self.state.show_points and (found is not None or self.state.phase == "done"):
+        if self.state.show_points and (found is not None or self.state.marking):
             self.map_key.object += points_key(found)
         scale = "log " if picture.scale == "log" else ""
         self.surface_key.object = (
@@ -238,11 +238,8 @@ class Explorer(pn.viewable.Viewer):
         more, share = "", 0.0
         word, search = WORDS[state.phase], self.runner.search
         if state.phase == "running" and search is not None:
-            word, more, share = (
-                "Finding the curve",
-                f"step {search.count} of {search.limit}",
-                search.count / search.limit,
-            )
+            word, share = "Finding the curve", search.count / search.limit
+            more = f"step {search.count} of {search.limit}"
         elif state.phase == "running" and progress.evaluated:
             rate = progress.evaluated / max(progress.seconds, 1e-3)
             left = max(0.0, (progress.planned - progress.evaluated) / rate)
@@ -263,15 +260,16 @@ class Explorer(pn.viewable.Viewer):
             view.paint(self.state.dark)
         self.surface.dark = self.header.dark = self.state.dark
 
-    def _mark(self) -> None:
-        """Look for minima and saddles once the run is done, if they are wanted; show them, or no longer."""
-        state, result = self.state, self.state.result
-        if result is None or state.phase != "done":
-            return
-        known = state.basins is not None and state.basins.request == result.request
-        if state.show_points and not known:
+    def _seek_points(self) -> None:
+        """Look for minima and saddles once the run is done, if they are wanted and not known."""
+        state = self.state
+        if state.show_points and state.phase == "done" and self._points_of(state.result) is None:
             self.runner.mark()
-        self._show(result)
+
+    def _points_of(self, result: Result) -> Basins | None:
+        """What is known of the minima and saddles of a result, if they are wanted."""
+        found: Basins | None = self.state.basins if self.state.show_points else None
+        return found if found is not None and found.request == result.request else None
 
     def _nodes(self) -> None:
         self.map.show_nodes(self.state.show_nodes)

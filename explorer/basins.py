@@ -19,6 +19,7 @@ from landscape_engine.metrics import Metric, MetricPipeline
 
 MOST = 5  # basins, the most persistent ones
 WITH_GRADIENT = ("loss", "regularized_loss")
+FLAT = 1e-3  # gradient norm below which a point may be one of the whole space too
 
 
 class Stationary(NamedTuple):
@@ -37,6 +38,11 @@ class Stationary(NamedTuple):
     y: float
     value: float
     gradient_norm: float
+
+    @property
+    def of_plane_only(self) -> bool:
+        """Whether the whole space is known to have no stationary point there."""
+        return self.gradient_norm > FLAT
 
 
 @final

@@ -8,7 +8,7 @@ import xarray as xr
 
 import landscape_engine as le
 import sample_models
-from explorer.basins import basins
+from explorer.basins import Basins, Stationary, basins
 from explorer.state import Request, State
 from explorer.views.key import points_key
 from explorer.views.results import _mark
@@ -89,4 +89,7 @@ def test_key_and_marks_say_that_they_are_the_plane_s_and_not_the_network_s(plane
     mark = _mark(found.points[0], "nats")
     assert mark.kind == "minimum"
     assert mark.note.startswith("minimum of this plane, ") and "\nnot of the network: gradient norm" in mark.note
+    flat = Stationary("minimum", 0.0, 0.0, 0.5, 1e-5)
+    assert _mark(flat, "nats").note == "minimum of this plane, 0.500 nats\ngradient norm 1.0 × 10⁻⁵"
+    assert "not of the network" not in points_key(Basins(asked(), (flat,)))
     assert "No minimum or saddle" in points_key(basins(asked(), plane, landscape(lambda a, b: 3 + a + b)))

@@ -60,6 +60,7 @@ def test_every_way_leads_from_the_first_network_to_one_with_the_function_of_the_
     assert distance(track.state_at("curve", 10.0), second) == 0
     aligned = distance(track.state_at("aligned", 10.0), first)
     assert aligned < 0.8 * distance(second, first)
+    assert loss_at(track.model_at(5.0).parameters) == pytest.approx(loss_at(track.state_at("curve", 5.0)), rel=1e-6)
     middle = {n: 0.75 * first[n] + 0.25 * second[n] for n in first}
     assert distance(track.state_at("straight", 2.5), middle) < 1e-5
     assert (track.said(2.5), track.where(2.5)) == ("t = 0.250", "on the connecting curve, t = 0.250")

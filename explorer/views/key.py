@@ -37,7 +37,8 @@ def points_key(found: Basins | None) -> str:
     if not kinds:
         return "<div class='note'>No minimum or saddle lies inside this plane</div>"
     slopes = [point.gradient_norm for point in found.points if math.isfinite(point.gradient_norm)]
-    tail = f", not of the network: gradient norm {format_number(min(slopes), 2)} or more there" if slopes else ""
+    only = "not of the network: " * all(point.of_plane_only for point in found.points)
+    tail = f", {only}gradient norm {format_number(min(slopes), 2)} or more there" if slopes else ""
     signs = ", ".join(f"{_KINDS[kind]} {kind}" for kind in kinds)
     return f"<div class='note'>{signs} of this plane{tail}</div>"
 

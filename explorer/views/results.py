@@ -89,7 +89,7 @@ def _mark(point: Stationary, units: str) -> Mark:
     """A minimum or saddle, and whether the whole space knows of it."""
     note, slope = f"{point.kind} of this plane, {format_number(point.value)} {units}".strip(), point.gradient_norm
     if math.isfinite(slope):
-        note += f"\nnot of the network: gradient norm {format_number(slope, 2)}"
+        note += f"\n{'not of the network: ' * point.of_plane_only}gradient norm {format_number(slope, 2)}"
     return Mark(point.kind, point.x, point.y, note=note)
 
 
