@@ -66,6 +66,7 @@ class Explorer(pn.viewable.Viewer):
         if choices.get("subspace") in self.state.places:
             self.state.subspace = choices["subspace"]
         self.runner = Runner(self.state)
+        self.shown: Result | None = None
         self.picture: Picture | CurvePicture | None = None
         self.track: Track | None = None
         self.header = Header(styles={"flex": "1 1 auto", "min-width": "0"}, margin=0)
@@ -175,7 +176,7 @@ class Explorer(pn.viewable.Viewer):
         with hold():
             self._follow(result)
             shape, show = ("line", self._show_curve) if result.request.is_line else ("plane", self._show_plane)
-            self.picture = picture = show(result)
+            self.shown, self.picture = result, (picture := show(result))
             self.board.css_classes = [f"on-{self.state.on_phone.lower()}", shape]
             self.path.data = as_table(result.path, picture)
             self._place_marker(result)
@@ -227,9 +228,9 @@ class Explorer(pn.viewable.Viewer):
         self.profile.show(profile_of(result, on_map))
 
     def _inspect(self) -> None:
-        if self.state.result is None or self.picture is None:
+        if self.shown is None or self.picture is None:
             return
-        reading = reading_of(self.state.result, self.picture, self.state.t)
+        reading = reading_of(self.shown, self.picture, self.state.t)
         if reading is not None:
             self.inspector.object = inspector_html(reading)
 
@@ -263,7 +264,8 @@ class Explorer(pn.viewable.Viewer):
     def _seek_points(self) -> None:
         """Look for minima and saddles once the run is done, if they are wanted and not known."""
         state = self.state
-        if state.show_points and state.phase == "done" and self._points_of(state.result) is None:
+        on_plane = state.result is not None and not state.result.request.is_line
+        if on_plane and state.show_points and state.phase == "done" and self._points_of(state.result) is None:
             self.runner.mark()
 
     def _points_of(self, result: Result) -> Basins | None:

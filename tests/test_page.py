@@ -93,6 +93,19 @@ def test_critical_points_are_marked_when_asked_for_and_say_what_they_are(visit):
     wait(page, lambda: not len(marks[point.kind].data["x"]))
 
 
+def test_critical_points_wait_while_a_line_is_drawn(visit):
+    page, explorer = visit()
+    page.get_by_role("button", name="Critical points").first.click()
+    choose(page, "Subspace", "Random line")
+    wait(page, lambda: explorer.state.phase == "done" and explorer.state.result.request.is_line)
+    page.get_by_text("Along the line").first.wait_for()
+    assert explorer.shown is explorer.state.result
+    choose(page, "Subspace", "Random plane")
+    wait(page, lambda: explorer.state.phase == "done" and explorer.state.result.request.subspace == "random")
+    wait(page, lambda: explorer.state.basins.request == explorer.state.result.request)
+    assert explorer.shown is explorer.state.result
+
+
 def test_zoom_and_camera_survive_refinement(visit):
     page, explorer = visit()
     page.mouse.move(*pixel(page, -5, 0))
