@@ -121,6 +121,7 @@ class ModelWrapper:
         self._root, self._alone = root, False
         self._known: dict[Any, Any] = {}
         self.mode, self.batch_norm, self._batch_norm_data = mode, batch_norm, tuple(batch_norm_data)
+        self._batch_norm_forward: Callable[[ModelWrapper, Any], Any] | None = None
         own = {self._own(n): p.detach() for n, p in root.named_parameters()}
         self.parameters: Parameters = select(own, parameters)
         fixed = {n: p for n, p in own.items() if n not in self.parameters}
@@ -256,16 +257,21 @@ class ModelWrapper:
         """Whether it has batch-norm layers that keep running statistics."""
         return any(isinstance(m, _NORMS) and m.track_running_stats for m in self._root.modules())
 
-    def with_batch_norm(self, policy: str, data: Sequence[Tensor] = ()) -> ModelWrapper:
+    def with_batch_norm(
+        self, policy: str, data: Sequence[Any] = (), forward: Callable[[ModelWrapper, Any], Any] | None = None
+    ) -> ModelWrapper:
         """The same model with another policy for batch norm.
 
         Args:
             policy: ``"stored"``, ``"re-estimated"`` or ``"batch"``.
-            data: Batches of inputs for ``"re-estimated"``.
+            data: Batches for ``"re-estimated"``.
+            forward: ``forward(model_wrapper, batch)`` evaluates the model for one of them; by default a batch is the
+                first argument of the model's forward.
         """
         _check_batch_norm(policy, data)
         changed = copy.copy(self)
         changed._known, changed.batch_norm, changed._batch_norm_data = {}, policy, tuple(data)
+        changed._batch_norm_forward = forward
         return changed
 
     def settled(self) -> ModelWrapper:
@@ -283,8 +289,8 @@ class ModelWrapper:
         try:
             for _, module in norms:
                 module.momentum, module.training = None, True  # None: the average over batches
-            for inputs in self._batch_norm_data:
-                moved.forward(inputs)
+            for batch in self._batch_norm_data:
+                moved.forward(batch) if self._batch_norm_forward is None else self._batch_norm_forward(moved, batch)
         finally:
             for (_, module), (momentum, training) in zip(norms, before, strict=True):
                 module.momentum, module.training = momentum, training
@@ -313,7 +319,7 @@ class ModelWrapper:
         return {n: p.to(self.dtype, copy=True) for n, p in self.parameters.items()}
 
 
-def _check_batch_norm(policy: str, data: Sequence[Tensor]) -> None:
+def _check_batch_norm(policy: str, data: Sequence[Any]) -> None:
     if policy not in BATCH_NORM:
         raise ChoiceError("batch_norm", policy, f"one of {', '.join(BATCH_NORM)}")
     if (policy == "re-estimated") != bool(len(data)):

@@ -322,6 +322,26 @@ def test_batch_norm_statistics_are_re_estimated_along_the_curve():
     assert paths.straight_line(stored, b, loss).model.batch_norm == "batch"
 
 
+def test_batch_norm_statistics_are_those_of_the_inputs_however_a_batch_holds_them():
+    inputs, _ = blobs()
+    targets = inputs[:, :3] - 5
+    a, b = (train(seed, normed, blobs(), 20) for seed in (0, 1))
+
+    class Named(nn.Module):
+        def __init__(self, inner):
+            super().__init__()
+            self.inner = inner
+
+        def forward(self, x, shift):
+            return self.inner(x - shift)
+
+    plain = paths.straight_line(a, b, Loss(F.mse_loss, inputs, targets)).profile
+    swapped = Loss(F.mse_loss, data=[(targets, inputs)], forward=lambda m, batch: m(batch[1]), targets=lambda b: b[0])
+    several = Loss(F.mse_loss, data=[{"target": targets, "x": inputs + 1, "shift": torch.ones(len(inputs), 1)}])
+    np.testing.assert_allclose(paths.straight_line(a, b, swapped).profile, plain, rtol=1e-6)
+    np.testing.assert_allclose(paths.straight_line(Named(a), Named(b), several).profile, plain, rtol=1e-5)
+
+
 @pytest.mark.parametrize("name", odd_models.NAMES)
 def test_odd_models_have_curves_too(name):
     model, _ = odd_models.build(name)

@@ -18,7 +18,6 @@ from ..evaluation import evaluate
 from ..hessian import Objective
 from ..iteration import Outcome, Step, Watch, goes_on, settle
 from ..metrics.base import ExampleMetric, Metric
-from ..metrics.data import tensors
 from ..models import ModelWrapper, wrap_model
 from ..parameters import Parameters, flatten, unflatten
 from ..subspaces import Curve
@@ -115,8 +114,9 @@ def settled_model(model: Model, metric: Metric) -> ModelWrapper:
     wrapper = wrap_model(model)
     if not wrapper.has_statistics or wrapper.batch_norm != "stored" or wrapper.mode != "eval":
         return wrapper
-    batches = [] if metric.data is None else [tensors(b) for b in metric.data.batches()]
-    return wrapper.with_batch_norm("re-estimated", [b[0] for b in batches]) if batches else wrapper
+    if metric.data is None:
+        return wrapper
+    return wrapper.with_batch_norm("re-estimated", list(metric.data.batches()), metric.data.outputs)
 
 
 @final
