@@ -291,6 +291,25 @@ def test_a_loss_that_is_not_finite_ends_the_search_with_the_last_finite_curve():
     assert torch.isfinite(curve.path.states["place"]).all()
 
 
+def test_where_the_loss_is_not_a_number_the_barrier_is_none_and_nothing_converges():
+    def dip(x, y):
+        return torch.where(x.abs() < 0.1, torch.nan, 1 - x**2) * 1.0
+
+    ends = Place(-1.0, 1.0, dip), Place(1.0, 1.0, dip)
+    assert np.isnan(paths.straight_line(*ends, Height()).barrier)
+    curve = paths.bezier(*ends, Height(), steps=3, batch_size=None, tolerance=10.0)
+    assert np.isnan(curve.barrier)
+    assert curve.outcome != Outcome.CONVERGED
+
+
+def test_there_is_no_curve_beyond_its_ends(two):
+    a, b, loss = two
+    for curve in (le.Curve.polygonal([a, b]), le.Curve.bezier([a, b])):
+        for t in (-0.5, 1.5, float("nan")):
+            with pytest.raises(le.ChoiceError, match="t must be between 0 and 1"):
+                le.evaluate(curve, loss, [(t,)])
+
+
 def test_models_without_a_barrier_need_no_step(two):
     a, _, loss = two
     near = copy.deepcopy(a)
@@ -397,6 +416,8 @@ def test_minibatches_take_each_example_once_a_pass_in_an_order_that_changes():
         ),
         (lambda a, b, loss: le.Curve.polygonal([a, b], knots=(0.0, 0.5)), "increase from 0 to 1"),
         (lambda a, b, loss: le.Curve.bezier([a]), "two or more"),
+        (lambda a, b, loss: le.Curve.bezier([a, b]).excess, "profile must be that of a curve"),
+        (lambda a, b, loss: le.Curve.polygonal([a, b, a]).plane(), "the two models are equal"),
     ],
 )
 def test_what_cannot_be_searched_is_refused_in_a_sentence(two, call, message):

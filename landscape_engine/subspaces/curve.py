@@ -96,6 +96,7 @@ class Curve(Subspace):
     def state_at(self, coordinates: Sequence[float]) -> dict[str, Tensor]:
         """Parameters and buffers at t."""
         t = float(coordinates[0])
+        self._check(t)
         if self.facts["kind"] != "bezier":
             return self.path.at(t if self.knots is None else float(np.interp(t, self.knots, range(len(self.path)))))
         if t in (0, 1):
@@ -106,32 +107,35 @@ class Curve(Subspace):
     def weights(self, t: float) -> Tensor:
         r"""The share that each point has in :math:`\varphi(t)`, in float64; they sum to 1."""
         count = len(self.path)
-        if not 0 <= t <= self.bounds[0][1]:
-            raise ChoiceError("t", t, f"between 0 and {self.bounds[0][1]:g}")
+        self._check(t)
         if self.facts["kind"] == "bezier":
             m = count - 1
             return torch.tensor([comb(m, k) * (1 - t) ** (m - k) * t**k for k in range(count)], dtype=torch.double)
         place = t if self.knots is None else float(np.interp(t, self.knots, range(count)))
         return (1 - (torch.arange(count, dtype=torch.double) - place).abs()).clamp(min=0)
 
+    def _check(self, t: float) -> None:
+        if not 0 <= t <= self.bounds[0][1]:
+            raise ChoiceError("t", t, f"between 0 and {self.bounds[0][1]:g}")
+
     @property
     def barrier(self) -> float:
         r"""The loss barrier: the largest height of ``profile`` above the straight line between the values at its ends.
 
-        :math:`\max_t \, L(\varphi(t)) - (1 - t) L(a) - t L(b)`, in units of the metric; 0 if no value lies above.
+        :math:`\max_t \, L(\varphi(t)) - (1 - t) L(a) - t L(b)`, in units of the metric; 0 if no value lies above,
+        NaN if one is NaN.
 
         References:
             Frankle, Dziugaite, Roy, Carbin 2020, Linear Mode Connectivity and the Lottery Ticket Hypothesis, section 2;
             Entezari et al. 2022, The Role of Permutation Invariance in Linear Mode Connectivity of Neural Networks.
         """
-        if self.profile is None:
-            raise ChoiceError("profile", None, "that of a curve which a search of landscape_engine.paths returned")
-        return float(self.excess.max())
+        return float(self.excess.max(skipna=False))
 
     @property
     def excess(self) -> xr.DataArray:
         """The height of ``profile`` above the straight line between the values at its ends."""
-        assert self.profile is not None
+        if self.profile is None:
+            raise ChoiceError("profile", None, "that of a curve which a search of landscape_engine.paths returned")
         t = self.profile["t"]
         share = (t - t[0]) / (t[-1] - t[0])
         return self.profile - (1 - share) * self.profile[0] - share * self.profile[-1]
@@ -143,14 +147,14 @@ class Curve(Subspace):
         one between its ends, the bend is the one farthest from the straight line.
 
         Raises:
-            DirectionError: If the curve is straight.
+            DirectionError: If the curve is straight, or its ends are one.
         """
         start, *inside, end = (self.path[k] for k in range(len(self.path)))
         chord = {n: end[n] - start[n] for n in self.model.parameters}
 
         def height(state: dict[str, Tensor]) -> float:
             offset = subtract({n: state[n] for n in chord}, start)
-            along = inner(offset, chord) / inner(chord, chord)
+            along = inner(offset, chord) / (inner(chord, chord) or 1.0)  # Plane.through refuses ends that are one
             return norm({n: offset[n] - along * chord[n] for n in chord})
 
         if not inside:
