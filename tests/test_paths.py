@@ -310,6 +310,24 @@ def test_there_is_no_curve_beyond_its_ends(two):
                 le.evaluate(curve, loss, [(t,)])
 
 
+def test_values_that_are_not_finite_are_an_outcome_and_no_wrong_choice(two):
+    a, b, loss = two
+    broken = copy.deepcopy(b)
+    with torch.no_grad():
+        broken[0].weight[0, 0] = torch.nan
+    for search in SEARCHES.values():
+        assert search(a, broken, loss, steps=4).outcome == Outcome.FAILED
+
+
+def test_a_search_looks_whether_it_is_done_after_its_last_step(two):
+    a, b, loss = two
+    last = paths.bezier(a, b, loss, steps=59, tolerance=0.0)
+    share = 1.001 * last.barrier / paths.straight_line(a, b, loss).barrier
+    curve = paths.bezier(a, b, loss, steps=59, tolerance=share)
+    assert curve.barrier <= share * paths.straight_line(a, b, loss).barrier
+    assert curve.outcome == Outcome.CONVERGED
+
+
 def test_models_without_a_barrier_need_no_step(two):
     a, _, loss = two
     near = copy.deepcopy(a)
@@ -416,6 +434,10 @@ def test_minibatches_take_each_example_once_a_pass_in_an_order_that_changes():
         ),
         (lambda a, b, loss: le.Curve.polygonal([a, b], knots=(0.0, 0.5)), "increase from 0 to 1"),
         (lambda a, b, loss: le.Curve.bezier([a]), "two or more"),
+        (lambda a, b, loss: paths.straight_line(a, b, loss, resolution=1), "resolution must be 3 or more"),
+        (lambda a, b, loss: paths.bezier(a, b, loss, batch_size=0), "batch_size must be a whole number"),
+        (lambda a, b, loss: paths.straight_line(a, b, [loss]), "metric must be a metric of one number"),
+        (lambda a, b, loss: paths.bezier(a, b, [loss]), "metric must be a metric of one number"),
         (lambda a, b, loss: le.Curve.bezier([a, b]).excess, "profile must be that of a curve"),
         (lambda a, b, loss: le.Curve.polygonal([a, b, a]).plane(), "the two models are equal"),
     ],

@@ -165,8 +165,10 @@ def nudged_elastic_band(
 
 
 def _by_length(models: Sequence[ModelWrapper]) -> Curve:
-    """The polygonal curve through models whose t is the share of its length."""
+    """The polygonal curve through models whose t is the share of its length, if that is a number."""
     lengths = [norm(subtract(b.parameters, a.parameters)) for a, b in pairwise(models)]
+    if not np.isfinite(sum(lengths)):
+        return Curve.polygonal(models)
     knots = [0.0, *(np.cumsum(lengths) / sum(lengths)).tolist()]
     return Curve.polygonal(models, [*knots[:-1], 1.0])
 

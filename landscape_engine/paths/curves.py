@@ -70,7 +70,7 @@ def bezier(
         learning_rate: Of Adam, as a share of the root mean square difference between the parameters of a and b.
         batch_size: Examples of a step; None for all. Losses that are no mean over examples take all of them.
         tolerance: The search ends when the barrier is at most this share of that of the straight line; it looks at the
-            start and five times more.
+            start, some five times more, and at the end.
         seed: Of the order of the examples.
         resolution: Nodes of the profile.
         watch: Called after each step with a ``Step``; the search stops when it returns False.

@@ -49,8 +49,8 @@ class Settings:
             raise ChoiceError("learning_rate", self.learning_rate, "greater than 0")
         if not self.tolerance >= 0:
             raise ChoiceError("tolerance", self.tolerance, "0 or more")
-        if self.resolution < 3:
-            raise ChoiceError("resolution", self.resolution, "3 or more")
+        if self.batch_size is not None and not (isinstance(self.batch_size, int) and self.batch_size >= 1):
+            raise ChoiceError("batch_size", self.batch_size, "a whole number, 1 or more, or None")
 
 
 @final
@@ -111,6 +111,8 @@ def settled_model(model: Model, metric: Metric) -> ModelWrapper:
 
     Between two networks stored statistics are those of neither. A policy that the caller has chosen stays.
     """
+    if not isinstance(metric, Metric) or metric.dims:
+        raise ChoiceError("metric", type(metric).__name__, "a metric of one number, such as Loss")
     wrapper = wrap_model(model)
     if not wrapper.has_statistics or wrapper.batch_norm != "stored" or wrapper.mode != "eval":
         return wrapper
@@ -141,10 +143,10 @@ class Search:
         line = Curve.polygonal([self.model, wrap_model(b)])
         ends = [flatten(line.path[k]) for k in (0, 1)]
         self.unit = math.sqrt(float((ends[1] - ends[0]).double().square().mean()))
-        if not self.unit > 0:
+        if self.unit == 0:
             raise ChoiceError("b", "equal to a", "another model than a")
-        self.slopes = Slopes(self.model, metric, settings.batch_size, settings.seed)
         self.height = self._measured(line).barrier
+        self.slopes = Slopes(self.model, metric, settings.batch_size, settings.seed)
         shares = torch.linspace(0, 1, inner + 2, dtype=ends[0].dtype)[:, None].to(ends[0].device)
         self.count, self.points = 0, torch.lerp(ends[0], ends[1], shares)
         self.points[-1] = ends[1]
@@ -214,7 +216,7 @@ class Search:
         every = every or max(1, limit // CHECKS)
         outcome = Outcome.LIMIT
         while True:
-            if self.count % every == 0 and check():
+            if (self.count % every == 0 or self.count >= limit) and check():
                 outcome = Outcome.CONVERGED
             if outcome is Outcome.CONVERGED or self.count >= limit:
                 break
@@ -238,6 +240,8 @@ class Search:
 
 def profile(curve: Curve, metric: Metric, resolution: int) -> xr.DataArray:
     """The values of a metric along a curve, at evenly spaced nodes and at the points of the curve."""
+    if resolution < 3:
+        raise ChoiceError("resolution", resolution, "3 or more")
     (lo, hi), knots = curve.bounds[0], curve.knots or ()
     nodes = np.unique(np.concatenate([np.linspace(lo, hi, resolution), np.asarray(knots, dtype=float)]))
     values = evaluate(curve, metric, [(float(t),) for t in nodes])[metric.name]
