@@ -274,6 +274,17 @@ def test_a_search_that_is_stopped_and_resumed_ends_where_one_ends_that_is_not(tw
         assert torch.equal(resumed.path.states[n], stack)
 
 
+def test_a_band_that_is_stopped_where_it_would_have_converged_has_converged():
+    ends = Place(*newton(*MINIMA[0])), Place(*newton(*MINIMA[1]))
+    options = {"batch_size": None, "steps": 600, "cycles": 12}
+    whole = paths.nudged_elastic_band(*ends, Height(), **options)
+    taken = whole.facts["steps"]
+    stopped = paths.nudged_elastic_band(*ends, Height(), watch=lambda step: step.count < taken, **options)
+    resumed = paths.nudged_elastic_band(*ends, Height(), start=stopped, **options)
+    assert whole.outcome == resumed.outcome == Outcome.CONVERGED
+    assert resumed.facts["steps"] == taken
+
+
 def test_what_has_not_converged_says_so_and_raises_only_if_asked_to(two):
     a, b, loss = two
     curve = paths.bezier(a, b, loss, steps=3)
@@ -431,6 +442,14 @@ def test_minibatches_take_each_example_once_a_pass_in_an_order_that_changes():
         (
             lambda a, b, loss: paths.bezier(a, b, loss, start=paths.straight_line(a, b, loss)),
             "a curve that this search returned",
+        ),
+        (
+            lambda a, b, loss: paths.bezier(a, b, loss, degree=3, start=paths.bezier(a, b, loss, steps=2)),
+            "a curve that this search returned",
+        ),
+        (
+            lambda a, b, loss: paths.polygonal_chain(a, b, loss, start=paths.bezier(a, b, loss, steps=2)),
+            "that of another search",
         ),
         (lambda a, b, loss: le.Curve.polygonal([a, b], knots=(0.0, 0.5)), "increase from 0 to 1"),
         (lambda a, b, loss: le.Curve.bezier([a]), "two or more"),

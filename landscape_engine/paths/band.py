@@ -200,7 +200,7 @@ class _Band:
         climbing = highest if is_pass else None
         across = loss_forces(gradients, directions, climbing)
         size = torch.linalg.vector_norm(gradients, dim=1)
-        self.left = float(torch.linalg.vector_norm(across, dim=1).max() / size.max()) if self.exact else float("inf")
+        self.left = float(torch.linalg.vector_norm(across, dim=1).max() / size.max())
         length = torch.linalg.vector_norm(points[1:] - points[:-1], dim=1).mean()
         springs = spring_forces(points, directions, self.stiffness * float(size.mean() / length))
         if climbing is not None:
@@ -219,7 +219,10 @@ class _Band:
         if finer is not None and search.count < search.settings.steps:
             search.points = finer
             search.restart()
-        return finer is None and climbs and self.left <= search.settings.tolerance
+        if finer is not None or not (climbs and self.exact):
+            return False
+        self.forces(search.count)  # at the points as they are, those of a search that is resumed too
+        return self.left <= search.settings.tolerance
 
     def _finer(self) -> Tensor | None:
         """The points with new ones in pieces whose loss is badly told by that at their ends; None if there are none."""

@@ -96,11 +96,13 @@ class Memory:
     """What a search needs to go on where it was.
 
     Attributes:
+        made: What makes the curve, and how many points were between its ends at first.
         count: Steps taken.
         points: (m + 1, n): the ends and the points between them.
         optimizer: The state of Adam.
     """
 
+    made: tuple[str, int]
     count: int
     points: Tensor
     optimizer: dict[str, Any]
@@ -148,6 +150,7 @@ class Search:
         self.height = self._measured(line).barrier
         self.slopes = Slopes(self.model, metric, settings.batch_size, settings.seed)
         shares = torch.linspace(0, 1, inner + 2, dtype=ends[0].dtype)[:, None].to(ends[0].device)
+        self.made = make.__name__, inner
         self.count, self.points = 0, torch.lerp(ends[0], ends[1], shares)
         self.points[-1] = ends[1]
         self.restart()
@@ -155,9 +158,10 @@ class Search:
             self._resume(start.memory, ends)
 
     def _resume(self, memory: Any, ends: list[Tensor]) -> None:
-        same = isinstance(memory, Memory) and memory.points.shape[1] == len(ends[0])
+        same = isinstance(memory, Memory) and memory.made == self.made and memory.points.shape[1] == len(ends[0])
         if not same or not (torch.equal(memory.points[0], ends[0]) and torch.equal(memory.points[-1], ends[1])):
-            raise ChoiceError("start", type(memory).__name__, "a curve that this search returned for the same models")
+            found = "that of another search" if isinstance(memory, Memory) else "one without a memory"
+            raise ChoiceError("start", found, "a curve that this search returned for the same models")
         self.count, self.points = memory.count, memory.points.clone()
         self.restart()
         self.optimizer.load_state_dict(copy.deepcopy(memory.optimizer))
@@ -233,7 +237,7 @@ class Search:
             curve,
             facts={**curve.facts, "metric": self.metric.name, "steps": self.count, "seed": self.settings.seed},
             outcome=outcome,
-            memory=Memory(self.count, self.points.clone(), copy.deepcopy(self.optimizer.state_dict())),
+            memory=Memory(self.made, self.count, self.points.clone(), copy.deepcopy(self.optimizer.state_dict())),
         )
         return settle(found, what, throw)
 
