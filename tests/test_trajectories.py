@@ -220,6 +220,20 @@ def run_of(recorder, model, steps):
     return recorder
 
 
+@pytest.mark.parametrize("kind", [int, np.int64, torch.tensor])
+@pytest.mark.parametrize("on_disk", [False, True])
+def test_steps_may_be_numbers_of_any_library(tmp_path, kind, on_disk):
+    model = network()
+    recorder = le.TrajectoryRecorder(model, path=tmp_path / "run" if on_disk else None)
+    for k in (3, 5):
+        recorder.record(kind(k))
+    recorder.trajectory().save(tmp_path / "run.safetensors")
+    assert le.Trajectory.load(tmp_path / "run.safetensors").steps == recorder.steps == (3, 5)
+    le.Trajectory({"w": torch.zeros(2, 2)}, np.arange(2)).save(tmp_path / "run.safetensors")
+    with pytest.raises(le.ChoiceError, match="step must be a whole number"):
+        recorder.record(7.5)
+
+
 def test_every_so_many_steps_are_kept_and_the_final_one_on_request():
     model = network()
     recorder = le.TrajectoryRecorder(model, every=10)

@@ -3,14 +3,15 @@
 from __future__ import annotations
 
 import abc
+import operator
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
-from typing import final
+from typing import Any, final
 
 import torch
 from torch import Tensor
 
-from ..errors import MismatchError
+from ..errors import ChoiceError, MismatchError
 from .files import read_checkpoint
 
 
@@ -115,6 +116,14 @@ def check_alike(state: Mapping[str, Tensor], first: Mapping[str, Tensor], path: 
                 expected=expected,
                 found=found,
             )
+
+
+def as_step(step: Any) -> int:
+    """A training step as a plain number, whatever library counts it, so that it can name a file and be written."""
+    try:
+        return operator.index(step)
+    except TypeError:
+        raise ChoiceError("step", step, "a whole number") from None
 
 
 def _empty(shape: Sequence[int], dtype: torch.dtype) -> Tensor:

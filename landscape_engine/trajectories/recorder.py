@@ -14,7 +14,7 @@ from torch import Tensor, nn
 
 from ..errors import ChoiceError
 from ..models import ModelWrapper
-from .checkpoints import check_alike
+from .checkpoints import as_step, check_alike
 from .files import SUFFIXES, read_checkpoint
 from .trajectory import Trajectory
 
@@ -71,6 +71,7 @@ class TrajectoryRecorder:
         Returns:
             Whether it was kept.
         """
+        step = as_step(step)
         if step % self._every and not always:
             return False
         if self._kept.steps and step <= self._kept.steps[-1]:

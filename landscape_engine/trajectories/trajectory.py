@@ -17,7 +17,7 @@ from torch import Tensor
 from ..errors import ChoiceError, FileFormatError, MismatchError
 from ..models import ModelWrapper
 from ..parameters import check_match
-from .checkpoints import CheckpointFiles, Checkpoints, Stacks
+from .checkpoints import CheckpointFiles, Checkpoints, Stacks, as_step
 from .files import SUFFIXES, in_order, read_tensors
 
 FORMAT = "landscape-trajectory-1"
@@ -38,6 +38,7 @@ class Trajectory:
     steps: Sequence[int]
 
     def __post_init__(self) -> None:
+        object.__setattr__(self, "steps", tuple(map(as_step, self.steps)))
         count = len(self.steps)
         if count < 2:
             raise ChoiceError("steps", list(self.steps), "two checkpoints or more")
