@@ -293,6 +293,7 @@ def test_a_search_that_was_stopped_and_resumed_ends_where_another_ends():
         assert other.distance_after == whole.distance_after
         for name, permutation in whole.permutations.items():
             np.testing.assert_array_equal(other.permutations[name], permutation)
+    assert alignment.align(a, b, passes=whole.passes, start=whole).outcome is Outcome.CONVERGED
     with pytest.raises(le.SearchError, match="has not converged") as caught:
         alignment.align(a, b, passes=1, throw=True)
     assert caught.value.result.passes == 1
@@ -524,6 +525,11 @@ UNUSUAL = {
         (4, 3),
         [7],
     ),
+    "unit vectors": (
+        lambda: Forward(lambda m, x: m.b(F.normalize(m.a(x), dim=-1)), a=nn.Linear(3, 7), b=nn.Linear(7, 2)),
+        (4, 3),
+        [7],
+    ),
     "parts of a hidden layer": (
         lambda: Forward(
             lambda m, x: (h := torch.relu(m.a(x)), m.b(h[..., :4]) + m.c(h[..., 4:]))[1],
@@ -696,6 +702,11 @@ def test_a_forward_that_needs_shapes_asks_for_an_example():
     with pytest.raises(StructureError, match=r"the shapes of its tensors are not known\. Pass example=, a batch of"):
         alignment.permutation_groups(build())
     assert [g.size for g in alignment.permutation_groups(build(), torch.randn(5, 4))] == [6]
+    expands = Forward(
+        lambda m, x: m.a.expand(x.shape[0], -1) + m.b(x), a=nn.Parameter(torch.ones(1, 2)), b=nn.Linear(4, 2)
+    )
+    with pytest.raises(StructureError, match="pass example=, a batch of inputs"):
+        alignment.permutation_groups(expands)
 
 
 def test_a_batch_that_is_doubled_inside_is_not_taken_for_the_batch():

@@ -117,7 +117,9 @@ def align(
     matching = _Matching(fixed.parameters, moved.parameters, groups)
     seed = seed if start is None else start.seed
     current = matching.begin(start)
-    count, outcome = 0 if start is None else start.passes, Outcome.LIMIT
+    count, outcome = (0, Outcome.LIMIT) if start is None else (start.passes, start.outcome)
+    if outcome is not Outcome.CONVERGED:
+        outcome = Outcome.LIMIT
     if not matching.finite:
         outcome, passes = Outcome.FAILED, 0
     while count < passes:

@@ -190,7 +190,7 @@ class Reader:
         try:
             if name in FACTS:
                 return self._fact(name, function, args, kwargs)
-            if "out" in kwargs:
+            if kwargs.get("out") is not None:
                 raise Refusal("it writes to a tensor that is given (out=)")
             if args and self.holds(args[0]) and (name.endswith("_") and name[-2:] != "__" or name.startswith("__i")):
                 raise Refusal("it changes a parameter or buffer while the model runs")
@@ -272,7 +272,7 @@ def _told(error: BaseException) -> str:
         return NEEDS_EXAMPLE
     return (
         f"its forward cannot be followed ({type(error).__name__}{': ' + said[0] if said else ''}). Write it with "
-        "operations on tensors only; if an example was passed, check that the model takes it"
+        "operations on tensors only, and pass example=, a batch of inputs that the model takes"
     )
 
 
