@@ -307,6 +307,12 @@ def test_what_cannot_be_chosen_is_refused_in_a_sentence():
     for options in ({"kind": "saddle"}, {"tolerance": 0}, {"radius": -1.0}, {"steps": -1}, {"products": 0}):
         with pytest.raises(le.ChoiceError, match="must be"):
             find(lambda z: z[0] ** 2, 1.0, **options)
+    with pytest.raises(le.MismatchError, match="the start does not fit the model"):
+        critical_points.find(Place(0.0, 0.0), Height(), start=find(lambda z: z[0] ** 2, 1.0, steps=0))
+    saddle = critical_points.find(Place(*SADDLES[0]), Height())
+    for distance in (0, -1.0, float("nan")):
+        with pytest.raises(le.ChoiceError, match="distance must be a finite number above 0"):
+            critical_points.descend(saddle, Height(), distance=distance)
     inputs, _ = examples()
     with pytest.raises(le.EvaluationError, match="piecewise constant"):
         critical_points.find(nn.Linear(2, 3).double(), Accuracy(inputs, torch.zeros(20, dtype=torch.int64)))
@@ -500,6 +506,9 @@ def test_a_landscape_of_something_else_is_refused_in_a_sentence():
     *_, other = le.refine(Height(), line, resolution=17)
     with pytest.raises(le.MismatchError, match="must hold 'height' over alpha, beta"):
         critical_points.of_slice(plane, Height(), other)
+    *_, elsewhere = le.refine(Height(), le.Plane.random(plane.model, normalization="none", seed=3), resolution=9)
+    with pytest.raises(le.MismatchError, match="computed along the directions"):
+        critical_points.of_slice(plane, Height(), elsewhere)
     with pytest.raises(le.MismatchError, match="no such variable"):
         critical_points.of_slice(plane, Height(), other.rename(height="depth"))
     with pytest.raises(le.ChoiceError, match="a Line or a Plane"):

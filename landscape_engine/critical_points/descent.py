@@ -69,7 +69,7 @@ def descend(
         Both ends, and the outcome.
 
     Raises:
-        ChoiceError: If the point has no negative eigenvalue, so that no way is down.
+        ChoiceError: If the point has no negative eigenvalue, so that no way is down, or the distance is none.
         SearchError: If a side has not converged, with ``throw``.
 
     References:
@@ -78,6 +78,8 @@ def descend(
     """
     if not point.eigenvalues[1] < 0 or point.kind not in ("saddle", "maximum"):
         raise ChoiceError("point", f"{point.kind} of index {point.index:g}", "a saddle point, with a way down")
+    if distance is not None and not 0 < distance < math.inf:
+        raise ChoiceError("distance", distance, "a finite number above 0, or None")
     watched = _Watched(watch)
     sides = start.ends if start is not None else _beside(point, metric, distance)
     ends = []

@@ -19,7 +19,7 @@ from ..iteration import Outcome, Watch, settle
 from ..metrics.base import Metric
 from ..metrics.gradients import objective
 from ..models import ModelWrapper, wrap_model
-from ..parameters import flatten, unflatten
+from ..parameters import check_match, flatten, unflatten
 from ..subspaces import Point
 from .local import Array
 from .rules import RULES, Place
@@ -113,6 +113,7 @@ def find(
 
     Raises:
         ChoiceError: If a choice is outside what is offered.
+        MismatchError: If ``start`` is a point of another model.
         EvaluationError: If the metric cannot be differentiated.
         SearchError: If it has not converged, with ``throw``.
 
@@ -132,6 +133,9 @@ def find(
         if given is not None and not 0 < given < math.inf:
             raise ChoiceError(name, given, "a finite number above 0, or None")
     wrapper = wrap_model(model)
+    if start is not None:
+        remedy = "Pass what the same search returned."
+        check_match(start.model.parameters, wrapper.parameters, "the start does", remedy)
     function = full_space(wrapper, metric)
     begin = flatten((start.model if start is not None else wrapper).snapshot()).double()
     place = place_at(function, begin)

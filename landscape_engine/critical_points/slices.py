@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any, final, overload
@@ -156,6 +157,14 @@ def _surface(landscape: xr.Dataset | xr.DataArray, metric: Metric, subspace: Aff
             "with this metric.",
             expected=subspace.dims,
             found=found,
+        )
+    cut = json.loads(landscape.attrs.get("provenance", "{}")).get("subspace", {}).get("directions")
+    if cut not in (None, subspace.facts["directions"]):
+        raise MismatchError(
+            f"the landscape was computed along the directions {', '.join(cut)}, but those of the subspace are "
+            f"{', '.join(subspace.facts['directions'])}. Compute it on this subspace.",
+            expected=subspace.facts["directions"],
+            found=cut,
         )
     return surface.transpose(*subspace.dims)
 
