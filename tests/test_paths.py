@@ -414,6 +414,23 @@ def test_losses_that_are_no_mean_over_examples_take_all_of_them(two):
     assert torch.equal(whole.path.states["0.weight"], some.path.states["0.weight"])
 
 
+def test_a_minibatch_of_which_no_example_counts_moves_nothing(two):
+    a, b, _ = two
+    inputs, targets = blobs()
+    few = torch.where(torch.arange(len(targets)) < 5, targets, -100)
+    curve = paths.bezier(a, b, Loss(F.cross_entropy, inputs, few), steps=30, batch_size=4, tolerance=0.0)
+    assert curve.outcome != Outcome.FAILED
+    assert curve.facts["steps"] > 0
+    assert torch.isfinite(curve.path.states["0.weight"]).all()
+
+
+def test_a_minibatch_that_is_too_small_for_the_model_is_an_error_that_says_so():
+    data = blobs()
+    a, b = (train(seed, normed, data, 60) for seed in (0, 1))
+    with pytest.raises(le.EvaluationError, match=r"step 1 failed on its minibatch .* Choose batch_size"):
+        paths.bezier(a, b, Loss(F.cross_entropy, *data), batch_size=1, tolerance=0.0)
+
+
 def test_minibatches_take_each_example_once_a_pass_in_an_order_that_changes():
     examples = Examples((torch.arange(10), torch.arange(10)))
     passes = [[examples.minibatch(5, 2 * k + i, seed=1)[0].tolist() for i in range(2)] for k in range(3)]

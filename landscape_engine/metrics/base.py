@@ -163,10 +163,15 @@ class ExampleMetric(EstimatedMetric):
             yield self._part(found, batch, total)
 
     def on(self, model_wrapper: ModelWrapper, batch: Any) -> Part:
-        """The mean over one batch alone, as a function that can be differentiated by the wrapper's parameters."""
+        """The mean over one batch alone, as a function that can be differentiated by the wrapper's parameters.
+
+        It is 0 where no example of the batch counts, as its weights or an ``ignore_index`` may have it.
+        """
         with model_wrapper.differentiable():
             outputs = self.data.outputs(model_wrapper, batch)
-        return self._part(outputs, batch, None)
+        with torch.no_grad():
+            _, weights = self.contributions(logits(outputs) if self.composite else outputs, batch)
+        return self._part(outputs, batch, None if bool(weights.sum()) else 1.0)
 
     def _outputs(self, model_wrapper: ModelWrapper) -> Iterator[tuple[Any, Any]]:
         for batch in self.data.batches():

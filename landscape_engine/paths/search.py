@@ -13,7 +13,7 @@ import torch
 import xarray as xr
 from torch import Tensor, nn
 
-from ..errors import ChoiceError
+from ..errors import ChoiceError, EvaluationError, LandscapeError
 from ..evaluation import evaluate
 from ..hessian import Objective
 from ..iteration import Outcome, Step, Watch, goes_on, settle
@@ -76,7 +76,17 @@ class Slopes:
             model = self._model.at(theta)
             if self._size is None or not isinstance(self._metric, ExampleMetric):
                 return self._metric.parts(model, self._total)
-            return [self._metric.on(model, self._metric.data.minibatch(self._size, number, self._seed))]
+            batch = self._metric.data.minibatch(self._size, number, self._seed)
+            try:
+                return [self._metric.on(model, batch)]
+            except LandscapeError:
+                raise
+            except Exception as error:  # the whole set went through: it is the size, as for batch norm of one example
+                raise EvaluationError(
+                    f"step {number + 1} failed on its minibatch ({type(error).__name__}: {error}). Choose batch_size, "
+                    "or that of the loader, so that the model can be trained with each minibatch.",
+                    point={},
+                ) from error
 
         return Objective(unflatten(point, self._model.parameters), parts, f"metric '{self._metric.name}'")
 
