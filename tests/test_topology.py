@@ -360,6 +360,19 @@ def test_the_estimated_error_of_a_landscape_says_which_basins_are_real(refined):
     assert topology.merge_tree(whole).error == 0
 
 
+def test_a_landscape_that_was_cut_off_is_judged_by_what_is_left_of_it(tmp_path):
+    model, (inputs, targets) = nn.Linear(2, 2), (torch.eye(2), torch.arange(2))
+    loss = Loss(F.cross_entropy, inputs, targets)
+    *_, landscape = le.refine(loss, le.Plane.random(model, extent=9.0, seed=1), resolution=33, vmax=0.8, tolerance=0.02)
+    le.save(landscape, tmp_path / "run.nc")
+    landscape = le.load(tmp_path / "run.nc")
+    assert landscape.attrs["vmax"] == landscape["loss_error"].attrs["vmax"] == 0.8
+    assert float(landscape["loss"].max()) > 0.8
+    assert np.nanmax(topology.merge_tree(landscape).pairs[:, :1]) <= 0.8
+    cut = topology.smoothness(landscape["loss"].clip(max=0.8))
+    assert topology.smoothness(landscape, threshold=0.0) == cut != topology.smoothness(landscape["loss"])
+
+
 def test_basins_lie_over_the_landscape_they_are_of(refined, tmp_path):
     tree = topology.merge_tree(refined, "loss", "log")
     le.save(refined.assign(basin=tree.basins), tmp_path / "run.nc")

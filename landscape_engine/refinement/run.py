@@ -69,7 +69,8 @@ def refine(
     Yields:
         A Dataset over the dims of the subspace: each metric; ``<metric>_stderr``, its standard error over examples;
         ``<metric>_error``, the estimated error of the driving metric in units of the transformed metric, 0 at computed
-        nodes, with attributes ``scale`` and ``range``; ``evaluated``, where it was computed; attribute ``provenance``.
+        nodes, with attributes ``scale``, ``range`` and, if it was given, ``vmax``; ``evaluated``, where it was
+        computed; attribute ``provenance``.
 
     Raises:
         ChoiceError: If a choice is outside what is offered.
@@ -220,10 +221,11 @@ class _Record:
         variables: dict[str, tuple[NDArray[Any], dict[str, Any]]] = {
             key: (surface if key == name else value.copy(), {}) for key, value in self.values.items()
         }
-        variables[f"{name}_error"] = (analysis.error, {"scale": refiner.scale, "range": analysis.span})
+        cut = {} if refiner.vmax is None else {"vmax": refiner.vmax}
+        variables[f"{name}_error"] = (analysis.error, {"scale": refiner.scale, "range": analysis.span, **cut})
         variables |= {f"{k}_stderr": (v.copy(), {}) for k, v in self.stderr.items() if np.isfinite(v).any()}
         variables["evaluated"] = (computed.copy(), {"long_name": "computed, not predicted"})
-        choices = {"drive": name, "scale": refiner.scale, "tolerance": refiner.tolerance}
+        choices = {"drive": name, "scale": refiner.scale, "tolerance": refiner.tolerance, **cut}
         story = self._story | choices
         story |= {"strategy": Evaluator.strategy, "evaluations": self.evaluations + self.taken_over}
         attributes = choices | {"provenance": json.dumps(story | {"seconds": round(seconds, 3)})}

@@ -32,7 +32,10 @@ def one_metric(
         return landscape[variable], None
     errors = landscape[f"{variable}_error"]
     largest = float(np.max(errors.values, initial=0.0, where=np.isfinite(errors.values)))
-    return landscape[variable], largest if largest == 0 or errors.attrs.get("scale") == scale else None
+    surface, vmax = landscape[variable], errors.attrs.get("vmax")
+    if vmax is not None:  # above it nodes were not computed, and the error is that of the surface cut off there
+        surface = surface.where(~(np.isfinite(surface) & (surface > vmax)), vmax)
+    return surface, largest if largest == 0 or errors.attrs.get("scale") == scale else None
 
 
 def on_scale(surface: xr.DataArray, scale: str, neighbors: str) -> Array:

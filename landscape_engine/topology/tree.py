@@ -128,7 +128,8 @@ def merge_tree(
     below 0 are equal).
 
     Args:
-        landscape: Over the coordinates of a line, a curve, a plane or a cube.
+        landscape: Over the coordinates of a line, a curve, a plane or a cube; one that was refined with ``vmax`` is
+            cut off there.
         variable: Which metric of a Dataset; needed if it has several.
         scale: What heights are measured in: ``"linear"``, ``"log"`` (ratios, as natural logarithms) or ``"symlog"``.
         neighbors: What is connected: ``"all"`` the nodes around a node, diagonal ones too (on a plane 8; sublevel sets
