@@ -301,7 +301,7 @@ def principal_directions(
 
     Raises:
         MismatchError: If the checkpoints do not fit the model.
-        DirectionError: If the checkpoints move in fewer than ``count`` directions.
+        DirectionError: If the checkpoints move in fewer than ``count`` directions, or one of them is not finite.
 
     References:
         Li et al. 2018, Visualizing the Loss Landscape of Neural Nets, section 7.
@@ -314,6 +314,16 @@ def principal_directions(
         raise ChoiceError("count", count, f"between 1 and {moves}, one less than there are checkpoints")
     names = list(model.parameters)
     gram = gram_matrix(runs, names)
+    finite = gram.diagonal().isfinite()
+    if not finite.all():
+        steps = [step for run in runs for step in run.steps]
+        broken = [step for step, good in zip(steps, finite.tolist(), strict=True) if not good]
+        first = broken[0] if finite.any() else runs[0].steps[-1]  # what the final one, which all are compared with, is
+        raise DirectionError(
+            f"the checkpoint of step {first} has values that are not finite, so no direction leads there. Leave it "
+            "out: the run has diverged.",
+            step=first,
+        )
     values, vectors = torch.linalg.eigh(gram)
     values, vectors = values.flip(0)[:count], vectors.flip(1)[:, :count]
     total = float(gram.trace())

@@ -401,3 +401,12 @@ def test_directions_of_two_kinds_span_a_plane():
         le.gradient_directions(model, loss) + le.gradient_directions(model, loss)
     with pytest.raises(le.ChoiceError, match="state must be an optimizer"):
         le.optimizer_directions(model, {"epoch": 3})
+
+
+@pytest.mark.parametrize(("broken", "step"), [(1, 10), (3, 30)])
+def test_a_run_that_has_diverged_spans_no_plane_and_says_where(broken, step):
+    model, generator = torch.nn.Linear(2, 3), torch.Generator().manual_seed(0)
+    states = {n: torch.randn(4, *p.shape, generator=generator) for n, p in model.named_parameters()}
+    states["weight"][broken, 0, 0] = torch.nan
+    with pytest.raises(le.DirectionError, match=f"the checkpoint of step {step} has values that are not finite"):
+        le.Plane.trajectory(model, le.Trajectory(states, (0, 10, 20, 30)))
