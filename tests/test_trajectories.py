@@ -444,6 +444,8 @@ def test_a_file_named_otherwise_is_left_out_by_a_pattern_only(tmp_path):
     assert list(le.Trajectory.from_folder(tmp_path, pattern="epoch_*.pt").steps) == [1, 2]
     files = [tmp_path / "best.pt", tmp_path / "epoch_1.pt"]
     assert le.Trajectory.from_files(files, [5, 9]).states["w"].tolist() == [[2.0], [0.0]]
+    with pytest.raises(le.ChoiceError, match="pattern must be relative to the folder"):
+        le.Trajectory.from_folder(tmp_path, pattern=str(tmp_path / "epoch_*.pt"))
     with pytest.raises(le.ChoiceError, match="steps must be one for each of the 2 checkpoints"):
         le.Trajectory.from_files(files, [5])
 

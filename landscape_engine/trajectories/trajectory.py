@@ -190,6 +190,8 @@ class Trajectory:
             ChoiceError: If there is only one.
         """
         folder = Path(path)
+        if pattern is not None and Path(pattern).is_absolute():
+            raise ChoiceError("pattern", pattern, "relative to the folder, such as 'epoch_*.pt'")
         found = sorted(folder.glob(pattern or "*")) if folder.is_dir() else []
         names = [
             p.relative_to(folder).as_posix()
