@@ -12,7 +12,7 @@ from .errors import SearchError
 
 @final
 class Outcome(StrEnum):
-    """How a search ended. Its best result is returned whatever the outcome."""
+    """How a search ended. What it had reached by then is returned whatever the outcome."""
 
     CONVERGED = "converged"
     """What was asked for was reached."""

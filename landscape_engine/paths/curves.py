@@ -20,7 +20,7 @@ def straight_line(a: Model, b: Model, metric: Metric, resolution: int = 61) -> C
 
     Args:
         a: Start, at t = 0.
-        b: End, at t = 1.
+        b: End, at t = 1 (see ``bezier``).
         metric: A metric of one number.
         resolution: Nodes of the profile.
 
@@ -63,7 +63,8 @@ def bezier(
 
     Args:
         a: Start, at t = 0. Code and buffers are its.
-        b: End, at t = 1; a model of the same architecture.
+        b: End, at t = 1; a model of the same architecture. Where ``a`` was wrapped with a choice of parameters, only
+            these move: the end is ``a`` with those of ``b``, and so is what the barrier is measured from.
         metric: What is made small: a loss that can be differentiated.
         degree: 2 (one control point between the ends) or 3 (two).
         steps: How many at most.
