@@ -366,6 +366,8 @@ def test_batch_norm_statistics_are_re_estimated_along_the_curve():
         wanted = F.cross_entropy(plain[3](F.relu(scaled * plain[1].weight + plain[1].bias)), data[1]).item()
         assert found == pytest.approx(wanted, rel=1e-5)
     assert all(torch.equal(v, before[n]) for n, v in a.state_dict().items())
+    uneven = Loss(F.cross_entropy, *data, batch_size=95)  # the last batch, of one example, has no variance of its own
+    assert np.isfinite(paths.straight_line(a, b, uneven, resolution=3).profile).all()
     stored = le.wrap_model(a, batch_norm="batch")  # a policy that was chosen stays
     assert paths.straight_line(stored, b, loss).model.batch_norm == "batch"
 

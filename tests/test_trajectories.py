@@ -436,6 +436,16 @@ def test_files_are_taken_in_natural_order_and_their_numbers_are_steps(tmp_path, 
     assert trajectory.states["w"].reshape(-1).tolist() == list(range(len(order)))
 
 
+def test_decimals_that_say_another_order_than_whole_numbers_are_asked_about(tmp_path):
+    for k, name in enumerate(["loss0.9-epoch0", "loss0.5-epoch1", "loss0.3-epoch2"]):
+        save_file({"w": torch.tensor([float(k)])}, tmp_path / f"{name}.safetensors")
+    with pytest.raises(le.MismatchError, match=r"begins with 'loss0\.3-epoch2.*' or with 'loss0\.9-epoch0.*'"):
+        le.Trajectory.from_folder(tmp_path)
+    for path in tmp_path.iterdir():
+        path.rename(tmp_path / f"{path.stem[-6:]}-{path.stem[:7]}.safetensors")
+    assert le.Trajectory.from_folder(tmp_path).states["w"].reshape(-1).tolist() == [0, 1, 2]
+
+
 def test_a_file_named_otherwise_is_left_out_by_a_pattern_only(tmp_path):
     for k, name in enumerate(["epoch_1", "epoch_2", "best"]):
         torch.save({"w": torch.tensor([float(k)])}, tmp_path / f"{name}.pt")

@@ -18,6 +18,7 @@ from ..evaluation import evaluate
 from ..hessian import Objective
 from ..iteration import Outcome, Step, Watch, goes_on, settle
 from ..metrics.base import ExampleMetric, Metric
+from ..metrics.data import join, length
 from ..models import ModelWrapper, wrap_model
 from ..parameters import Parameters, flatten, unflatten
 from ..subspaces import Curve
@@ -130,7 +131,10 @@ def settled_model(model: Model, metric: Metric) -> ModelWrapper:
         return wrapper
     if metric.data is None:
         return wrapper
-    return wrapper.with_batch_norm("re-estimated", list(metric.data.batches()), metric.data.outputs)
+    batches = list(metric.data.batches())
+    if len(batches) > 1 and length(batches[-1]) == 1:  # of one example there is no variance
+        batches[-2:] = [join(batches[-2:])]
+    return wrapper.with_batch_norm("re-estimated", batches, metric.data.outputs)
 
 
 @final

@@ -152,7 +152,8 @@ def in_order(names: Sequence[str], where: str) -> tuple[list[str], list[int]]:
     Steps are the first number in the names that increases from each to the next; without one, 0, 1, 2 and so on.
 
     Raises:
-        MismatchError: If names with numbers in them are not alike otherwise, so that their order is not known.
+        MismatchError: If their order is not known: names with numbers in them are not alike otherwise, or decimals in
+            them (a loss, a date) say another order than the whole numbers do.
     """
     parts = {name: re.split(r"(\d+)", name) for name in names}
     texts = {name: tuple(p[::2]) for name, p in parts.items()}
@@ -169,6 +170,17 @@ def in_order(names: Sequence[str], where: str) -> tuple[list[str], list[int]]:
         )
     numbers = {name: [int(n) for n in p[1::2]] for name, p in parts.items()}
     ordered = sorted(names, key=lambda name: (numbers[name], texts[name]))
+    whole = [k for k in range(len(usual) - 1) if "." not in (k and usual[k], usual[k + 1])]
+    by_whole = sorted(ordered, key=lambda name: [numbers[name][k] for k in whole if k < len(numbers[name])])
+    if whole and by_whole != ordered:
+        raise MismatchError(
+            f"the order of the checkpoints in {where} is not known: it begins with '{ordered[0]}' or with "
+            f"'{by_whole[0]}', by the decimals in their names or by the whole numbers. Give all in their order to "
+            "Trajectory.from_files.",
+            what="checkpoints",
+            expected=ordered[0],
+            found=by_whole[0],
+        )
     columns = zip(*(numbers[name] for name in ordered), strict=True)
     rising = (list(c) for c in columns if all(a < b for a, b in zip(c, c[1:], strict=False)))
     return ordered, next(rising, list(range(len(ordered))))
