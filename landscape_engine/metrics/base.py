@@ -222,9 +222,27 @@ def logits(outputs: Any) -> Any:
     return outputs if isinstance(outputs, Tensor) else getattr(outputs, "logits", outputs)
 
 
+def moments(sums: Tensor, weights: Tensor) -> Tensor:
+    """Sums of s, w, s^2, s w, w^2 in float64, which is all that a mean and its standard error need."""
+    s, w = sums.detach().double().reshape(-1), weights.detach().double().reshape(-1)
+    return torch.stack([s.sum(), w.sum(), s @ s, s @ w, w @ w])
+
+
+def ratio(total: Tensor, count: int) -> Estimate:
+    """The mean s / w of examples, from the sum of their moments, and its standard error; NaN where no weight is."""
+    s, w, ss, sw, ww = total.tolist()
+    if w == 0:
+        return Estimate(float("nan"))
+    mean = s / w
+    if count < 2:
+        return Estimate(mean)
+    spread = max(0.0, ss - 2 * mean * sw + mean * mean * ww) if abs(mean) < float("inf") else float("nan")
+    return Estimate(mean, (count / (count - 1) * spread) ** 0.5 / abs(w))
+
+
 @final
 class _RatioSum:
-    """Sums of s, w, s^2, s w, w^2 in float64, which is all that a mean and its standard error need."""
+    """The moments of the examples seen so far."""
 
     def __init__(self) -> None:
         self._count = 0
@@ -232,20 +250,12 @@ class _RatioSum:
 
     def add(self, sums: Tensor, weights: Tensor) -> None:
         """Count examples by their sums and weights, of one shape."""
-        s, w = sums.detach().double().reshape(-1), weights.detach().double().reshape(-1)
-        self._count += len(s)
-        self._sums += torch.stack([s.sum(), w.sum(), s @ s, s @ w, w @ w]).cpu()
+        self._count += sums.numel()
+        self._sums += moments(sums, weights).cpu()
 
     def estimate(self) -> Estimate:
-        """The mean s / w and its standard error; NaN where there is no weight."""
-        s, w, ss, sw, ww = self._sums.tolist()
-        if w == 0:
-            return Estimate(float("nan"))
-        ratio, n = s / w, self._count
-        if n < 2:
-            return Estimate(ratio)
-        spread = max(0.0, ss - 2 * ratio * sw + ratio * ratio * ww) if abs(ratio) < float("inf") else float("nan")
-        return Estimate(ratio, (n / (n - 1) * spread) ** 0.5 / abs(w))
+        """The mean and its standard error."""
+        return ratio(self._sums, self._count)
 
 
 def _prepare(metrics: Sequence[ExampleMetric], model_wrapper: ModelWrapper) -> None:

@@ -20,6 +20,8 @@ from ..subspaces import Subspace
 from .interpolation import Array
 from .refiner import Refiner
 
+USUAL = 25  # nodes of a plane for one that is computed, at least
+
 
 @dataclass(frozen=True)
 class Progress:
@@ -47,6 +49,7 @@ def refine(
     start: xr.Dataset | None = None,
     interval: float = 0.2,
     progress: Callable[[Progress], None] | None = None,
+    strategy: str = "auto",
 ) -> Iterator[xr.Dataset]:
     """Landscapes of a subspace, coarse to fine, each whole at the full resolution.
 
@@ -64,7 +67,10 @@ def refine(
             true. The others are NaN where they were not computed. If none is smooth, every node is computed.
         start: A landscape of the same subspace, resolution and metrics, whose computed nodes are taken over.
         interval: Seconds between two landscapes.
-        progress: Called after each evaluation. What it raises ends the run, which is how one is canceled.
+        progress: Called after each evaluation, or some that were made together. What it raises ends the run, which is
+            how one is canceled.
+        strategy: How points are evaluated: ``"auto"``, the fastest of those that give the same values, found by trying
+            them at the first nodes; or ``"loop"``, ``"first-layer reuse"``, ``"vmap"``. The provenance records it.
 
     Yields:
         A Dataset over the dims of the subspace: each metric; ``<metric>_stderr``, its standard error over examples;
@@ -89,7 +95,7 @@ def refine(
         raise ChoiceError("subspace", type(subspace).__name__, "one with coordinates; a point has evaluate and point")
     axes = subspace.axes(resolution)
     refiner = Refiner([len(a) for a in axes], tolerance, scale, vmax)
-    return _run(pipeline, driver or pipeline.metrics[0], subspace, axes, refiner, start, interval, progress)
+    return _run(pipeline, driver or pipeline.metrics[0], subspace, axes, refiner, start, interval, progress, strategy)
 
 
 def over_seeds(
@@ -134,16 +140,23 @@ def _run(
     start: xr.Dataset | None,
     interval: float,
     progress: Callable[[Progress], None] | None,
+    strategy: str,
 ) -> Iterator[xr.Dataset]:
-    record = _Record(pipeline, driver, subspace, axes, refiner)
+    evaluator = Evaluator(subspace, pipeline, strategy)
+    record = _Record(pipeline, driver, subspace, axes, refiner, evaluator)
     if start is not None:
         record.take_over(start)
-    evaluator = Evaluator(subspace, pipeline)
+    likely = refiner.computed.size // (USUAL if refiner.tolerance else 1)
     began = last = time.perf_counter()
     while len(nodes := refiner.ask()):
         whole, planned = refiner.is_whole, record.evaluations + len(nodes)
-        for node in nodes:
-            record.tell(node, evaluator([axis[i] for axis, i in zip(axes, node, strict=True)]))
+        done = 0
+        while done < len(nodes):
+            some = nodes[done : done + evaluator.chunk]
+            done += len(some)
+            points = [[float(axis[i]) for axis, i in zip(axes, node, strict=True)] for node in some]
+            for node, estimates in zip(some, evaluator.many(points, likely), strict=True):
+                record.tell(node, estimates)
             now = time.perf_counter()
             if progress is not None:
                 progress(Progress(record.evaluations, planned, now - began))
@@ -169,14 +182,10 @@ class _Record:
         subspace: Subspace,
         axes: list[Array],
         refiner: Refiner,
+        evaluator: Evaluator,
     ) -> None:
-        self.pipeline, self.driver, self.subspace, self.axes, self.refiner = (
-            pipeline,
-            driver,
-            subspace,
-            axes,
-            refiner,
-        )
+        self.pipeline, self.driver, self.subspace, self.axes = pipeline, driver, subspace, axes
+        self.refiner, self.evaluator = refiner, evaluator
         self.values = {m.name: np.full(refiner.shape, np.nan) for m in pipeline.metrics}
         self.stderr = {m.name: np.full(refiner.shape, np.nan) for m in pipeline.metrics}
         self.evaluations = self.taken_over = 0
@@ -227,6 +236,6 @@ class _Record:
         variables["evaluated"] = (computed.copy(), {"long_name": "computed, not predicted"})
         choices = {"drive": name, "scale": refiner.scale, "tolerance": refiner.tolerance, **cut}
         story = self._story | choices
-        story |= {"strategy": Evaluator.strategy, "evaluations": self.evaluations + self.taken_over}
+        story |= {"strategy": self.evaluator.strategy, "evaluations": self.evaluations + self.taken_over}
         attributes = choices | {"provenance": json.dumps(story | {"seconds": round(seconds, 3)})}
         return build(self.subspace, self.axes, self.pipeline.metrics, variables, attributes)

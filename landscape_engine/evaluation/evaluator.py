@@ -9,11 +9,12 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from .errors import ChoiceError, EvaluationError, LandscapeError
-from .metrics.base import Estimate, Metric, MetricPipeline, PairMetric, as_pipeline, logits
-from .metrics.data import Examples, tensors
-from .models import ModelWrapper
-from .subspaces import AffineSubspace, Subspace
+from ..errors import ChoiceError, EvaluationError, LandscapeError
+from ..metrics.base import Estimate, Metric, MetricPipeline, PairMetric, as_pipeline, logits
+from ..metrics.data import Examples, tensors
+from ..models import ModelWrapper
+from ..subspaces import AffineSubspace, Subspace
+from .strategies import PROBED, STRATEGIES, WORTH_A_PROBE, Loop, Strategy, choose
 
 MEMORY_CAP = 2 * 2**30  # bytes that the values of one call may take
 
@@ -30,11 +31,10 @@ class Evaluator:
     Args:
         subspace: Where.
         metrics: What: a metric, several, or a pipeline.
+        strategy: How: a key of ``STRATEGIES``, or ``"auto"`` for the fastest (see ``many``).
     """
 
-    strategy = "loop"
-
-    def __init__(self, subspace: Subspace, metrics: MetricLike) -> None:
+    def __init__(self, subspace: Subspace, metrics: MetricLike, strategy: str = "auto") -> None:
         self.subspace = subspace
         self.pipeline = as_pipeline(metrics)
         self._pairs = [m for m in self.pipeline.metrics if isinstance(m, PairMetric)]
@@ -45,6 +45,21 @@ class Evaluator:
         for metric in self.pipeline.metrics:
             if metric.data is not None:
                 _check_that_it_moves(self._model, metric.data)
+        if strategy not in ("auto", *STRATEGIES):
+            raise ChoiceError("strategy", strategy, f"one of auto, {', '.join(STRATEGIES)}")
+        self._asked = strategy
+        self._strategy: Strategy = Loop(subspace, self.pipeline, self._model)
+        self._ready = strategy == "loop" or bool(self._pairs)
+
+    @property
+    def strategy(self) -> str:
+        """How points are evaluated."""
+        return self._strategy.name
+
+    @property
+    def chunk(self) -> int:
+        """How many points are best evaluated together; at first, those that the strategies are tried at."""
+        return self._strategy.chunk if self._ready else PROBED
 
     def __call__(self, coordinates: Sequence[float]) -> dict[str, Estimate]:
         """Each metric's value and standard error at one point.
@@ -52,18 +67,40 @@ class Evaluator:
         Raises:
             EvaluationError: If the model or a metric fails there; the cause is chained.
         """
-        point = dict(zip(self.subspace.dims, (float(c) for c in coordinates), strict=True))
+        return self.many([coordinates])[0]
+
+    def many(self, points: Sequence[Sequence[float]], planned: int = 0) -> list[dict[str, Estimate]]:
+        """Values and standard errors at several points.
+
+        Args:
+            points: Their coordinates.
+            planned: How many points are to be evaluated in all, as far as is known: with enough of them, the first ones
+                are evaluated by every strategy that fits, and the fastest that gives the same values is taken.
+
+        Raises:
+            EvaluationError: If the model or a metric fails at a point; the cause is chained.
+        """
+        if not self._ready and (self._asked != "auto" or planned >= WORTH_A_PROBE):
+            self._ready = True
+            self._strategy, found = choose(self._strategy, points[:PROBED], self._asked)
+            points = points[len(found) :]
+            return [*found, *(self.many(points) if points else [])]
+        return [values for point in points for values in self._at([point])] if self.chunk == 1 else self._at(points)
+
+    def _at(self, points: Sequence[Sequence[float]]) -> list[dict[str, Estimate]]:
         try:
             with torch.no_grad():
-                model = self._model.at(self.subspace.state_at(coordinates)).settled()
-                found = self.pipeline(model)
-                if self._before is not None:
-                    found |= {m.name: Estimate(m.pair(self._before, model)) for m in self._pairs}
-                self._before = model if self._pairs else None
+                found = self._strategy(points)
+                if self._pairs:
+                    (values,), model = found, self._strategy.last
+                    if self._before is not None:
+                        values |= {m.name: Estimate(m.pair(self._before, model)) for m in self._pairs}
+                    self._before = model
                 return found
         except LandscapeError:
             raise
         except Exception as error:
+            point = dict(zip(self.subspace.dims, (float(c) for c in points[0]), strict=True))
             where = ", ".join(f"{dim} = {value:.6g}" for dim, value in point.items()) or "the point"
             reason = next(iter(str(error).splitlines()), "no reason given")
             raise EvaluationError(
