@@ -1,4 +1,4 @@
-"""`make bench`: how fast evaluation is, beside loss-landscapes 3.0.6; prints a table and writes `benchmarks/RESULTS.md`.
+"""`make bench`: how fast evaluation is, beside loss-landscapes 3.0.6; prints a table, writes `benchmarks/RESULTS.md`.
 
 Each row is a ratio of two times taken in one process, turn by turn, the median of five turns: what the machine does
 besides falls on both. The other package computes a small part of its picture, whose time is scaled by the number of
