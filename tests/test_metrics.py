@@ -452,7 +452,7 @@ def test_a_loader_that_drops_examples_is_told():
 
 
 def test_arrays_at_more_points_than_memory_holds_are_refused(monkeypatch):
-    monkeypatch.setattr("landscape_engine.evaluation.MEMORY_CAP", 100)
+    monkeypatch.setattr("landscape_engine.evaluation.evaluator.MEMORY_CAP", 100)
     line = le.Line.random(nn.Linear(4, 3))
     with pytest.raises(le.ChoiceError, match="points must be few enough"):
         le.evaluate(line, Norms(), [(k / 10,) for k in range(10)])
