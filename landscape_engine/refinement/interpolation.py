@@ -12,6 +12,7 @@ from scipy.ndimage import distance_transform_edt
 from ..subspaces import COARSE_INTERVALS, FEWEST_INTERVALS
 
 Array = NDArray[np.float64]
+Mask = NDArray[np.bool_]
 
 
 def coarse_stride(resolution: int, dimensions: int) -> int:
@@ -59,3 +60,10 @@ def spread(values: Array) -> Array:
     result = np.zeros(tuple(2 * n - 1 for n in values.shape), dtype=values.dtype)
     result[tuple(slice(None, None, 2) for _ in values.shape)] = values
     return result
+
+
+def new_nodes(shape: tuple[int, ...]) -> Mask:
+    """The nodes that a grid of half the density does not have."""
+    new = np.ones(shape, dtype=bool)
+    new[(slice(None, None, 2),) * len(shape)] = False
+    return new

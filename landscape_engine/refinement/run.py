@@ -50,6 +50,7 @@ def refine(
     interval: float = 0.2,
     progress: Callable[[Progress], None] | None = None,
     strategy: str = "auto",
+    density: int = 0,
 ) -> Iterator[xr.Dataset]:
     """Landscapes of a subspace, coarse to fine, each whole at the full resolution.
 
@@ -71,6 +72,8 @@ def refine(
             how one is canceled.
         strategy: How points are evaluated: ``"auto"``, the fastest of those that give the same values, found by trying
             them at the first nodes; or ``"loop"``, ``"first-layer reuse"``, ``"vmap"``. The provenance records it.
+        density: How many nodes on each axis, evenly spaced, are computed at least. The first landscape has 17 on a
+            line, 9 on a plane, 5 on a cube; what is narrower than their spacing may be missed.
 
     Yields:
         A Dataset over the dims of the subspace: each metric; ``<metric>_stderr``, its standard error over examples;
@@ -94,7 +97,7 @@ def refine(
     if not subspace.dims:
         raise ChoiceError("subspace", type(subspace).__name__, "one with coordinates; a point has evaluate and point")
     axes = subspace.axes(resolution)
-    refiner = Refiner([len(a) for a in axes], tolerance, scale, vmax)
+    refiner = Refiner([len(a) for a in axes], tolerance, scale, vmax, density=density)
     return _run(pipeline, driver or pipeline.metrics[0], subspace, axes, refiner, start, interval, progress, strategy)
 
 
@@ -235,6 +238,7 @@ class _Record:
         variables |= {f"{k}_stderr": (v.copy(), {}) for k, v in self.stderr.items() if np.isfinite(v).any()}
         variables["evaluated"] = (computed.copy(), {"long_name": "computed, not predicted"})
         choices = {"drive": name, "scale": refiner.scale, "tolerance": refiner.tolerance, **cut}
+        choices |= {"density": refiner.density} if refiner.density else {}
         story = self._story | choices
         story |= {"strategy": self.evaluator.strategy, "evaluations": self.evaluations + self.taken_over}
         attributes = choices | {"provenance": json.dumps(story | {"seconds": round(seconds, 3)})}
