@@ -11,6 +11,7 @@ import landscape_engine as le
 import sample_models
 from landscape_engine.metrics import Accuracy, Loss, Metric
 from landscape_engine.refinement import coarse_stride
+from landscape_engine.refinement.audits import LARGEST, MARGIN, calibrate, choose
 
 AXIS = np.linspace(-1, 1, 129)
 A, B = np.meshgrid(AXIS, AXIS, indexing="ij")
@@ -91,6 +92,122 @@ def test_tolerance_zero_computes_every_node():
     np.testing.assert_array_equal(analysis.prediction, surface)
 
 
+def kinks(seed):
+    """The mean of many ramps, each with a kink somewhere else: rough everywhere, and coarse by nothing."""
+    generator, total = np.random.default_rng(seed), np.zeros_like(A)
+    for a, b, c in generator.normal(size=(300, 3)):
+        total += np.maximum(a * A + b * B + 0.7 * c, 0)
+    return total / 300
+
+
+def losses(seed):
+    """The mean loss of many small ReLU networks of two inputs: smooth parts, kinks, plains and slopes."""
+    generator, total = np.random.default_rng(seed), np.zeros_like(A)
+    for _ in range(40):
+        a, b, c, v = generator.normal(size=(4, 8, 1, 1))
+        total += np.logaddexp(0, 2 / 3 * (v * np.maximum(a * A + b * B + c, 0)).sum(axis=0))
+    return total / 40
+
+
+def assert_calibrated(refiner, surface):
+    """The four properties of the estimate, against the surface known everywhere."""
+    analysis, predicted = finish(refiner, surface), ~refiner.computed
+    error, estimate = np.abs(analysis.prediction - surface)[predicted], analysis.error[predicted]
+    assert error.max() <= refiner.tolerance * np.ptp(surface)
+    assert error.max() / 2 <= estimate.max() <= refiner.tolerance * np.ptp(surface)
+    assert np.mean(estimate >= error / 2) >= 0.99
+    assert np.median(estimate) <= 10 * np.median(error)
+
+
+CALIBRATED = {"waves": SMOOTH["waves"], "kinks": kinks(0), "losses": losses(0), "other losses": losses(1)}
+
+
+@pytest.mark.parametrize("name", CALIBRATED)
+@pytest.mark.parametrize("seed", range(3))
+def test_the_estimate_is_calibrated_where_the_truth_is_known(name, seed):
+    assert_calibrated(le.Refiner((129, 129), 0.005, seed=seed), CALIBRATED[name])
+
+
+def test_portions_of_any_size_lead_to_the_same_nodes():
+    surface = losses(2)
+    whole, little = le.Refiner(surface.shape, 0.01), le.Refiner(surface.shape, 0.01)
+    expected = finish(whole, surface)
+    found = finish(little, surface, count=23)
+    np.testing.assert_array_equal(little.computed, whole.computed)
+    np.testing.assert_array_equal(found.error, expected.error)
+
+
+def test_each_block_has_an_audit_at_random():
+    surface = A**2 + B**2  # 9x9 nodes predict it exactly, so that all others are audits
+    places = []
+    for seed in range(30):
+        refiner = le.Refiner(surface.shape, 0.05, seed=seed)
+        finish(refiner, surface)
+        refiner.computed[::16, ::16] = False
+        audits = np.argwhere(refiner.computed)
+        assert len(audits) == len({tuple(a) for a in np.minimum(audits // 16, 7)}) == 64
+        places.extend(audits % 16)
+    assert np.abs(np.mean(places, axis=0) - 7.5).max() < 0.5  # 1,920 of them: five standard errors
+
+
+def test_an_audit_stands_until_its_node_is_computed_and_the_next_is_another():
+    computed = np.zeros((33, 33), dtype=bool)
+    computed[::16, ::16] = True
+    first = choose(computed, 16, seed=3)
+    np.testing.assert_array_equal(choose(computed, 16, seed=3), first)
+    second = choose(computed | first, 16, seed=3)
+    assert first.sum() == second.sum() == 4 and not (first & second).any()
+    np.testing.assert_array_equal(choose(computed | second, 16, seed=3), first)
+    assert not choose(np.ones((33, 33), dtype=bool), 16, seed=3).any()
+
+
+def test_a_factor_is_the_mean_of_the_ratios_nearby_times_what_covers_most_of_them():
+    nodes = np.argwhere(choose(np.zeros((129, 129), dtype=bool), 16, seed=0))
+    same = calibrate(nodes, np.full(64, 0.3), (129, 129), 16)
+    np.testing.assert_allclose(same, MARGIN * 0.3, rtol=1e-12)
+    left = nodes[:, 0] < 64
+    halves = calibrate(nodes, np.where(left, 0.1, 10.0), (129, 129), 16)
+    assert halves[:16].max() < halves[-16:].min() / 3
+    ratios = np.abs(np.random.default_rng(0).standard_t(3, size=64))
+    places, weights = nodes / 16, np.zeros(64)
+    beside = []
+    for i in range(64):
+        for j in range(64):
+            weights[j] = np.exp(-((places[i] - places[j]) ** 2).sum() / 2) if i != j else 0
+        beside.append(ratios[i] / ((weights @ ratios + ratios.mean()) / (weights.sum() + 1)))
+    weights = np.exp(-((places - [3, 5]) ** 2).sum(axis=1) / 2)
+    scale = min(MARGIN * np.quantile(beside, 0.95), LARGEST * np.median(beside))
+    expected = scale * (weights @ ratios + ratios.mean()) / (weights.sum() + 1)
+    assert calibrate(nodes, ratios, (129, 129), 16)[48, 80] == pytest.approx(expected, rel=1e-12)
+
+
+def test_few_audits_and_audits_without_error_change_nothing():
+    few, none = np.array([[3], [9]]), np.arange(1, 120, 8)[:, None]
+    np.testing.assert_array_equal(calibrate(few, np.array([5.0, 6.0]), (129,), 8), 1)
+    np.testing.assert_array_equal(calibrate(none, np.zeros(15), (129,), 8), 1)
+
+
+def test_a_block_whose_audit_fails_is_computed_more_densely():
+    bump = np.exp(-((A - 0.07) ** 2 + (B - 0.05) ** 2) / 0.02**2)  # between the nodes of every coarse level
+    surface, found = A**2 + B + 3 * bump, []
+    for seed in range(40):
+        refiner = le.Refiner(surface.shape, 0.005, seed=seed)
+        analysis = finish(refiner, surface)
+        found.append(np.abs(analysis.prediction - surface).max() <= 0.005 * np.ptp(surface))
+        assert found[-1] == (refiner.computed.sum() > 81 + 64)
+    assert 2 <= sum(found) < 40
+
+
+def test_what_a_coarse_pass_misses_a_density_finds():
+    bump = np.exp(-((A - 0.07) ** 2 + (B - 0.05) ** 2) / 0.02**2)
+    surface = A**2 + B + 3 * bump
+    coarse, dense = le.Refiner(surface.shape, 0.005), le.Refiner(surface.shape, 0.005, density=65)
+    assert np.abs(finish(coarse, surface).prediction - surface).max() > 1
+    assert np.abs(finish(dense, surface).prediction - surface).max() <= 0.005 * np.ptp(surface)
+    assert dense.computed[::2, ::2].all() and not dense.computed.all()
+    assert len(dense.ask()) == 0 and len(le.Refiner((129, 129), density=65).ask()) == 81
+
+
 @pytest.mark.parametrize("shape", [(33,), (65, 33), (17, 17, 17), (50, 41), (10,)])
 def test_lines_planes_cubes_and_odd_resolutions_meet_the_tolerance(shape):
     axes = np.meshgrid(*(np.linspace(-1, 1, n) for n in shape), indexing="ij")
@@ -141,7 +258,9 @@ def test_values_above_vmax_count_as_vmax():
     assert capped.analysis.span <= 4.01
 
 
-@pytest.mark.parametrize(("argument", "value"), [("tolerance", -1), ("tolerance", float("nan")), ("scale", "cubic")])
+@pytest.mark.parametrize(
+    ("argument", "value"), [("tolerance", -1), ("tolerance", float("nan")), ("scale", "cubic"), ("density", -1)]
+)
 def test_a_choice_outside_the_offer_is_one_sentence(argument, value):
     with pytest.raises(le.ChoiceError, match=f"{argument} must be"):
         le.Refiner((129, 129), **{argument: value})
@@ -176,7 +295,24 @@ def test_digits_mlp_needs_one_node_in_25_for_half_a_percent(digits, metrics, kin
         assert error.max() < 0.005 * span
         estimate = landscape["loss_error"].values
         assert estimate.max() >= error.max() / 2
-        assert np.mean(estimate[~computed] >= error[~computed] / 2) > 0.95
+        assert np.mean(estimate[~computed] >= error[~computed] / 2) >= 0.99
+
+
+@pytest.mark.parametrize("scale", ["linear", "log"])
+def test_the_estimate_is_calibrated_on_a_plane_of_a_network(scale):
+    sample = sample_models.load("two_seeds")
+    plane = le.Plane.random(sample.model, seed=0)
+    alpha, beta = plane.axes(65)
+    loss = Loss(sample.loss_function, *sample.test, name="loss")
+    values = le.evaluate(plane, loss, [(a, b) for a in alpha for b in beta])["loss"].reshape(65, 65)
+    assert_calibrated(le.Refiner((65, 65), 0.005), values if scale == "linear" else np.log(values))
+
+
+def test_a_landscape_says_how_dense_it_was_wanted(corner):
+    *_, landscape = le.refine(Slope(), corner, resolution=33, density=17)
+    assert landscape["evaluated"].values[::2, ::2].all() and landscape.attrs["density"] == 17
+    *_, landscape = le.refine(Slope(), corner, resolution=33)
+    assert "density" not in landscape.attrs
 
 
 class Slope(Metric):

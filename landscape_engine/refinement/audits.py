@@ -13,8 +13,8 @@ from .interpolation import Array, Mask, refine_grid
 FEWEST = 8  # audits that are a sample
 # The scale is what one audit in twenty exceeds, and some more, since there are few audits; but no more than a multiple
 # of the usual one, or the estimate would tell little.
-QUANTILE, MARGIN, LARGEST = 0.95, 1.4, 8.0
-PRIOR = 0.25  # all audits together count as much as this share of one at the same place
+QUANTILE, MARGIN, LARGEST = 0.95, 1.6, 8.0
+PRIOR = 1.0  # all audits together count as much as one at the same place
 SMALLEST = 1e-3
 
 

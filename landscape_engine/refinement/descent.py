@@ -11,7 +11,7 @@ from .interpolation import Array, Mask, nearest_finite, new_nodes, refine_grid, 
 
 # The surplus of a smooth surface shrinks 16 times a level under a cubic predictor; that of a jump does not shrink.
 SMALLEST_DECAY, FIRST_DECAY, LARGEST_DECAY = 1 / 16, 0.5, 1.0
-USUAL, FEWEST = 0.95, 16  # the decay is what one node in twenty exceeds; so many are a sample
+USUAL, FEWEST = 0.98, 16  # the decay is a quantile; so many nodes are a sample
 NEARBY = np.array([0.2, 0.6, 1.0, 0.6, 0.2])  # weights of the nodes on an axis
 BORDER = 5 / 3  # error of the cubic through four nodes: in its first interval to in its middle one
 
@@ -92,6 +92,8 @@ class Descent:
         prediction, activity, span = refine_grid(nearest_finite(self.surface), 3), self._activity(), self.span
         self.stride //= 2
         grid, new = self._grid, new_nodes(prediction.shape)
+        ratios = np.abs(self._values[grid] - prediction) / activity
+        self._learn(ratios[self.used[grid] & self.told[grid] & new])
         expected = np.where(new, self._decay * activity, 0.0)
         error = refine_grid(self.error, 1) + expected
         if self.rule is not None:
@@ -106,7 +108,7 @@ class Descent:
         self.surface = np.where(new, actual, spread(self.surface))
         self.error = np.where(known, 0.0, error)
         self._surplus = np.where(known, miss, expected)
-        self._learn(miss[known] / activity[known])
+        self._learn(ratios[known])
 
     def _activity(self) -> Array:
         """Root mean square of the surplus of nearby nodes, at the nodes of the next level."""

@@ -14,9 +14,8 @@ from .audits import calibrate, choose
 from .descent import Descent, Rule
 from .interpolation import Array, Mask, coarse_stride
 
-# Shares of the tolerance that the expected surplus of a predicted node may take, before and after calibration.
-FIRST_SHARE, SHARE = 0.33, 0.35
-ROUNDS = 12
+SHARE = 1 / 3  # of the tolerance, that the expected surplus of a predicted node may take
+ROUNDS = 12  # at most; two to four are usual
 
 
 class Analysis(NamedTuple):
@@ -44,14 +43,14 @@ class Refiner:
     1. A coarse grid is computed whole. Each level halves the spacing; a cubic spline through the level before predicts
        the new nodes. The *surplus* of a computed node is its value minus that prediction, without its sign.
     2. The surplus of a new node is expected to be the root mean square of those around it in the level before, times
-       the *decay*: what one in twenty of the nodes computed in that level exceeded of their own expectation, between
-       1/16 (a smooth surface) and 1 (a jump); 1/2 at first.
+       the *decay*: what 2 % of the nodes computed so far in this level (or, if they are few, the one before) exceed of
+       their own, between 1/16 (a smooth surface) and 1 (a jump); 1/2 at first.
     3. Where that is below a third of the tolerance, the node is predicted; elsewhere it is computed.
     4. Then one predicted node in each block (a cell of the coarse grid), drawn at random, is computed as an *audit*.
-       The local mean of the audits' ratios of true to expected error, times one factor that covers nineteen of twenty
-       audits with a margin, calibrates the expected errors (see ``calibrate``): this is the estimate.
-    5. With calibrated expectations, 3 and 4 are repeated until they ask for no more. Of a block whose audit exceeds the
-       tolerance, the coarsest level that was predicted is computed.
+       The error estimate is the expected error times the mean ratio of true to expected errors of the audits nearby,
+       times one number that makes it larger than nearly all the audits (see ``calibrate``).
+    5. With what the audits say, 2 to 4 are repeated until nothing more is asked for. Where an audit exceeds the
+       tolerance, the coarsest level that was predicted in its block is computed.
 
     Near values that are not finite every node is computed; nothing is interpolated over them. The estimate is
     calibrated, no bound: what is narrower than the coarse grid, and meets no audit, is missed.
@@ -145,11 +144,11 @@ class Refiner:
 
     def _rounds(self, values: Array) -> tuple[Mask, Array]:
         """Replay the rounds: the nodes that the first unfinished one wants, and the calibration so far."""
-        nothing, factor, share = np.zeros(self.shape, dtype=bool), np.ones(self.shape), FIRST_SHARE
+        nothing, factor = np.zeros(self.shape, dtype=bool), np.ones(self.shape)
         used, audits, forced = nothing.copy(), nothing, nothing
         used[self._coarse] = True
         for _ in range(ROUNDS):
-            rule = Rule(self.tolerance, share, factor, forced, self._whole)
+            rule = Rule(self.tolerance, SHARE, factor, forced, self._whole)
             descent = Descent(values, self.computed, used, self.stride, rule)
             if descent.missing.any() or not descent.span or not self.tolerance:
                 return descent.missing, factor
@@ -160,7 +159,7 @@ class Refiner:
             audited = Descent(values, self.computed, used, self.stride)
             usable = audits & np.isfinite(audited.miss) & np.isfinite(audited.expected) & (audited.expected > 0)
             ratios = audited.miss[usable] / audited.expected[usable]
-            factor, share = calibrate(np.argwhere(usable), ratios, self.shape, self.stride), SHARE
+            factor = calibrate(np.argwhere(usable), ratios, self.shape, self.stride)
             failed = audits & ~(audited.miss <= self.tolerance * audited.span)
             forced = forced | self._coarsest(failed, used)
         return nothing, factor
