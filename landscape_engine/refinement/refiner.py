@@ -14,7 +14,8 @@ from .audits import calibrate, choose
 from .descent import Descent, Rule
 from .interpolation import Array, Mask, coarse_stride
 
-SHARE = 1 / 3  # of the tolerance, that the expected surplus of a predicted node may take
+# Of the tolerance, what the expected surplus of a predicted node may take: before audits and after them.
+FIRST_SHARE, SHARE = 1 / 3, 0.45
 ROUNDS = 12  # at most; two to four are usual
 
 
@@ -49,8 +50,8 @@ class Refiner:
     4. Then one predicted node in each block (a cell of the coarse grid), drawn at random, is computed as an *audit*.
        The error estimate is the expected error times the mean ratio of true to expected errors of the audits nearby,
        times one number that makes it larger than nearly all the audits (see ``calibrate``).
-    5. With what the audits say, 2 to 4 are repeated until nothing more is asked for. Where an audit exceeds the
-       tolerance, the coarsest level that was predicted in its block is computed.
+    5. With what the audits say, 2 to 4 are repeated (the limit of 3 is then 45 % for the estimate) until nothing more
+       is asked for. Where an audit exceeds the tolerance, the coarsest level predicted in its block is computed.
 
     Near values that are not finite every node is computed; nothing is interpolated over them. The estimate is
     calibrated, no bound: what is narrower than the coarse grid, and meets no audit, is missed.
@@ -144,11 +145,11 @@ class Refiner:
 
     def _rounds(self, values: Array) -> tuple[Mask, Array]:
         """Replay the rounds: the nodes that the first unfinished one wants, and the calibration so far."""
-        nothing, factor = np.zeros(self.shape, dtype=bool), np.ones(self.shape)
+        nothing, factor, share = np.zeros(self.shape, dtype=bool), np.ones(self.shape), FIRST_SHARE
         used, audits, forced = nothing.copy(), nothing, nothing
         used[self._coarse] = True
         for _ in range(ROUNDS):
-            rule = Rule(self.tolerance, SHARE, factor, forced, self._whole)
+            rule = Rule(self.tolerance, share, factor, forced, self._whole)
             descent = Descent(values, self.computed, used, self.stride, rule)
             if descent.missing.any() or not descent.span or not self.tolerance:
                 return descent.missing, factor
@@ -159,7 +160,7 @@ class Refiner:
             audited = Descent(values, self.computed, used, self.stride)
             usable = audits & np.isfinite(audited.miss) & np.isfinite(audited.expected) & (audited.expected > 0)
             ratios = audited.miss[usable] / audited.expected[usable]
-            factor = calibrate(np.argwhere(usable), ratios, self.shape, self.stride)
+            factor, share = calibrate(np.argwhere(usable), ratios, self.shape, self.stride), SHARE
             failed = audits & ~(audited.miss <= self.tolerance * audited.span)
             forced = forced | self._coarsest(failed, used)
         return nothing, factor
