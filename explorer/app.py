@@ -197,9 +197,10 @@ class Explorer(pn.viewable.Viewer):
         picture = picture_of(result, found)
         self.map.show(picture)
         self.surface.show(picture, f"{MEASURES[result.request.metric].title} over the plane, in three dimensions")
-        self.map_key.object = map_key(picture, result.held, off_plane(result))
-        if self.state.show_points and (found is not None or self.state.marking):
-            self.map_key.object += points_key(found)
+        extreme = "maximum" if picture.high_is_better else "minimum"
+        wanted = self.state.show_points and (found is not None or self.state.marking)
+        points = points_key(found, extreme) if wanted else ""
+        self.map_key.object = map_key(picture, result.held, off_plane(result), points)
         scale = "log " if picture.scale == "log" else ""
         self.surface_key.object = (
             "<div class='row'><span>Drag to turn, scroll to come closer</span>"
@@ -238,20 +239,23 @@ class Explorer(pn.viewable.Viewer):
         state, progress = self.state, self.runner.progress
         more, share = "", 0.0
         word, search = WORDS[state.phase], self.runner.search
+        before = state.result is not None and state.result.request != state.request
+        earlier = ", the picture is the one before" if before else ""
         if state.phase == "running" and search is not None:
             word, share = "Finding the curve", search.count / search.limit
-            more = f"step {search.count} of {search.limit}"
+            more = f"step {search.count} of {search.limit}{earlier}"
         elif state.phase == "running" and progress.evaluated:
             rate = progress.evaluated / max(progress.seconds, 1e-3)
             left = max(0.0, (progress.planned - progress.evaluated) / rate)
             share = progress.evaluated / max(progress.planned, 1)
             more = f"{100 * share:.0f} %, {left:.0f} s left, {rate:,.0f} evaluations/s"
+        elif state.phase == "running":
+            more = earlier[2:]
         elif state.phase == "done" and state.result is not None:
             nodes = state.result.landscape["evaluated"]
             more = f"{int(nodes.sum()):,} of {nodes.size:,} nodes in {progress.seconds:.1f} s"
         elif state.phase in ("canceled", "failed") and state.result is not None:
-            found = state.result.request == state.request
-            more = "the picture is what was found until then" if found else "the picture is the one before"
+            more = earlier[2:] or "the picture is what was found until then"
         self.header.param.update(phase=state.phase, word=word, more=more, share=share)
         self.banner.object = f"<p role='alert'>{escape(state.message)}</p>"
         self.banner.visible = bool(state.message)

@@ -231,7 +231,7 @@ class Runner:
     def start(self, delay: float = 0.0) -> None:
         """Call off the running job and start the one that answers the choices, after a delay."""
         self._call_off()
-        self._requested, self.search = self.state.request, None
+        self._requested, self.search, self.progress = self.state.request, None, le.Progress(0, 0, 0.0)
         self.state.param.update(phase="running", message="")
         self._timer = threading.Timer(delay, self._begin, [self.state.request, self.state.result])
         self._timer.daemon = True

@@ -85,11 +85,14 @@ def test_where_high_is_better_the_tops_are_found(plane):
 def test_key_and_marks_say_that_they_are_the_plane_s_and_not_the_network_s(plane):
     found = basins(asked(), plane, landscape(two_wells))
     least = min(point.gradient_norm for point in found.points)
-    assert f"saddle of this plane, not of the network: gradient norm {least:.2g}" in points_key(found)
+    assert f"saddle of this plane only</span><span>gradient norm ≥ {least:.2g}</span>" in points_key(found)
     mark = _mark(found.points[0], "nats")
     assert mark.kind == "minimum"
     assert mark.note.startswith("minimum of this plane, ") and "\nnot of the network: gradient norm" in mark.note
     flat = Stationary("minimum", 0.0, 0.0, 0.5, 1e-5)
     assert _mark(flat, "nats").note == "minimum of this plane, 0.500 nats\ngradient norm 1.0 × 10⁻⁵"
-    assert "not of the network" not in points_key(Basins(asked(), (flat,)))
+    assert "only" not in points_key(Basins(asked(), (flat,)))
+    tops = Basins(asked(metric="accuracy"), (Stationary("maximum", 0.0, 0.0, 0.9, np.nan),))
+    assert points_key(tops, "maximum").endswith("maximum of this plane</span>")
+    assert points_key(None, "maximum") == "<span>Looking for maxima and saddles …</span>"
     assert "No minimum or saddle" in points_key(basins(asked(), plane, landscape(lambda a, b: 3 + a + b)))

@@ -29,8 +29,9 @@ TEXT_CSS = """
 :host { font: 400 var(--fs-caption)/1.35 var(--font); color: var(--ink-2); }
 h2 { font-size: var(--fs-title); font-weight: 600; color: var(--ink); margin: 0; line-height: 32px; }
 .row { display: flex; margin-top: 6px; flex-wrap: wrap; gap: 2px 16px; min-height: 1.35em; }
-.row span { display: inline-flex; align-items: center; gap: 6px; } .row span:last-child { margin-left: auto; }
-svg { flex: none; } .note { margin-top: 4px; min-height: 1.35em; } .note svg { vertical-align: -2px; }
+.row span { display: inline-flex; align-items: center; gap: 6px; } .row > span:last-child { margin-left: auto; }
+.lines > span:last-child { margin-left: 0; } .below { margin-top: 2px; } svg { flex: none; }
+.fit { flex: 1 1 16.5em; height: 1.35em; overflow: hidden; display: flex; flex-wrap: wrap; gap: 0 12px; }
 """
 BANNER_CSS = """
 :host { font: 400 var(--fs-body)/1.45 var(--font); color: var(--ink); }

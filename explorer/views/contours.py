@@ -29,16 +29,17 @@ from explorer.views.picture import MOST_LEVELS, Array, Picture
 
 TOP, BOTTOM, LEFT, RIGHT = 28, 42, 60, 24  # px around the frame; the bar has the same top and bottom
 NARROW_LEFT, NARROW_RIGHT = 36, 8  # px on a phone
+KEY_LINE = 18  # px: of the key's second line, which a wide frame makes room for
 CARD_ASPECT = 1.3  # of the frame of a trajectory plane; square planes get the same height
 
-# Width / CARD_ASPECT is the frame's height whatever the plane, so that cards side by side are equally high.
+# Width / CARD_ASPECT less a line is the frame's height whatever the plane, so that cards side by side are equally high.
 _FIT = """
 const aspect = plane.data.aspect[0]
 const slim = figure.outer_width < 330
 const [left, right] = slim ? [narrow_left, narrow_right] : [wide_left, wide_right]
 const room = figure.outer_width - left - right
 if (!(room > 40)) return
-let height = room / card_aspect
+let height = room / card_aspect - (slim ? 0 : key_line)
 const width = Math.min(room, height * aspect)
 height = width / aspect
 const spare = Math.max(0, room - width)
@@ -283,7 +284,7 @@ class MapView:
 
     def _fit_in_browser(self) -> None:
         names = {"card_aspect": CARD_ASPECT, "top": TOP, "bottom": BOTTOM, "wide_left": LEFT, "wide_right": RIGHT}
-        names |= {"narrow_left": NARROW_LEFT, "narrow_right": NARROW_RIGHT}
+        names |= {"key_line": KEY_LINE, "narrow_left": NARROW_LEFT, "narrow_right": NARROW_RIGHT}
         args = {"figure": self.figure, "bar": self.bar.figure, "plane": self._plane}
         constants = "".join(f"const {name} = {size}\n" for name, size in names.items())
         fit = CustomJS(args=args, code=constants + _FIT)

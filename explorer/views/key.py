@@ -29,27 +29,33 @@ _DASHED = """<svg width="24" height="4"><path d="M0 2H24" stroke="currentColor" 
 stroke-dasharray="4 3"/></svg>"""
 
 
-def points_key(found: Basins | None) -> str:
-    """What the marks of a plane's minima and saddles are, and what they are not, as HTML."""
+def points_key(found: Basins | None, extreme: str = "minimum") -> str:
+    """What the marks of a plane's minima and saddles are, and what they are not, as HTML.
+
+    Args:
+        found: What is marked; None while it is looked for.
+        extreme: What the plane may have of its own: a minimum, or a maximum where high is better.
+    """
     if found is None:
-        return "<div class='note'>Looking for minima and saddles …</div>"
+        return f"<span>Looking for {extreme[:-2]}a and saddles …</span>"
     kinds = [kind for kind in _KINDS if any(point.kind == kind for point in found.points)]
     if not kinds:
-        return "<div class='note'>No minimum or saddle lies inside this plane</div>"
+        return f"<span>No {extreme} or saddle lies inside this plane</span>"
     slopes = [point.gradient_norm for point in found.points if math.isfinite(point.gradient_norm)]
-    only = "not of the network: " * all(point.of_plane_only for point in found.points)
-    tail = f", {only}gradient norm {format_number(min(slopes), 2)} or more there" if slopes else ""
-    signs = ", ".join(f"{_KINDS[kind]} {kind}" for kind in kinds)
-    return f"<div class='note'>{signs} of this plane{tail}</div>"
+    only = " only" * all(point.of_plane_only for point in found.points)
+    signs = "</span><span>".join(_KINDS[kind] + kind for kind in kinds)
+    tail = f"<span>gradient norm ≥ {format_number(min(slopes), 2)}</span>" if slopes else ""
+    return f"<span>{signs} of this plane{only}</span>{tail}"
 
 
-def map_key(picture: Picture, held: float, off: float = 0.0) -> str:
-    """The key of a map as HTML.
+def map_key(picture: Picture, held: float, off: float = 0.0, points: str = "") -> str:
+    """The key of a map as HTML: its lines, and below them its points and how far it can be believed.
 
     Args:
         picture: What is drawn.
         held: Share of the squared movement of the line that is followed that lies in the plane.
         off: Distance of the aligned network from the plane, where it is drawn.
+        points: What ``points_key`` says; it has a place of its own, so that nothing moves when it appears.
     """
     styles = [stroke.style for stroke in picture.strokes]
     extreme = "highest" if picture.high_is_better else "lowest"
@@ -61,6 +67,7 @@ def map_key(picture: Picture, held: float, off: float = 0.0) -> str:
         if any(mark.kind == "best" for mark in picture.marks):
             items.append(f"{_BEST}{extreme}, {format_number(picture.best()[2])}")
     dashed = any(line.dashed for line in picture.lines())
-    items.append(f"{_DASHED}may still move, error" if dashed else "estimated error")
-    items[-1] += f" {percent(picture.error_share)}"
-    return f"<div class='row'>{''.join(f'<span>{item}</span>' for item in items)}</div>"
+    doubt = f"{_DASHED}may still move, error" if dashed else "estimated error"
+    lines = "".join(f"<span>{item}</span>" for item in items)
+    below = f"<div class='fit'>{points}</div><span>{doubt} {percent(picture.error_share)}</span>"
+    return f"<div class='row lines'>{lines}</div><div class='row below'>{below}</div>"

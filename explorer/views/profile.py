@@ -23,10 +23,13 @@ QUARTERS = 4  # values between two stops
 LETTER, NARROWEST = 7.2, 290  # pixels: of a letter, of the narrowest frame
 SHARES = (0.72, 0.6, 0.5, 0.4, 0.3, 0.2)  # of a bracket's height, where its text may stand
 CSS_NAMES = {"ink": "--line-main", "line2": "--line-2", "line3": "--line-3"}
-LEGEND_CSS = """
-:host { position: absolute; top: 0; right: 12px; z-index: 1; pointer-events: none; }
-div { display: flex; gap: 14px; font: 600 var(--fs-caption)/22px var(--font); white-space: nowrap; }
+KEY_CSS = """
+@container (min-width: 560px) { :host { display: none !important; } }
+div { display: flex; flex-wrap: wrap; gap: 0 16px; font: 600 var(--fs-caption)/22px var(--font); white-space: nowrap; }
+span { display: inline-flex; align-items: center; gap: 6px; }
 """
+_SAMPLE = """<svg width="26" height="4"><path d="M0 2H26" stroke="currentColor" stroke-width="{}"
+stroke-dasharray="{}"/></svg>"""
 
 MOVE = """
 const columns = table.data, last = columns.t.length - 1;
@@ -41,7 +44,6 @@ FIT = """
 const [left, right] = source.narrow ? narrow : wide;
 for (const plot of plots) plot.setv({min_border_left: left, min_border_right: right});
 for (const name of names) name.visible = !source.narrow;
-legend.visible = source.narrow;
 source.setv({left, right});
 """
 
@@ -70,11 +72,11 @@ class ProfileView:
         self._spans = [Span(location=0, dimension="height", line_width=1.4) for _ in range(2)]
         self._draw()
         self._write()
-        self._legend = pn.pane.HTML("", stylesheets=[LEGEND_CSS], margin=0, visible=False)
+        self._key = pn.pane.HTML("", stylesheets=[KEY_CSS], sizing_mode="stretch_width", margin=0)
         self._link()
         panes = [pn.pane.Bokeh(p, sizing_mode="stretch_width", margin=0) for p in (self.curves, self.strip)]
-        place = {"position": "relative"}
-        self.view = pn.Column(self._legend, *panes, self.slider, sizing_mode="stretch_width", margin=0, styles=place)
+        measured = {"container-type": "inline-size"}  # so that the key knows whether there is room for names
+        self.view = pn.Column(self._key, *panes, self.slider, sizing_mode="stretch_width", margin=0, styles=measured)
         self.paint(dark=False)
 
     def _plot(self, height: int, top: int, bottom: int) -> figure:
@@ -142,7 +144,7 @@ class ProfileView:
     def _link(self) -> None:
         self.slider.jscallback(args=self.move_args(), t=MOVE)
         fit = {"plots": [self.curves, self.strip], "names": [self._names, self._unit]}
-        self.slider.jscallback(args={**fit, "legend": self._legend, "wide": WIDE, "narrow": NARROW}, narrow=FIT)
+        self.slider.jscallback(args={**fit, "wide": WIDE, "narrow": NARROW}, narrow=FIT)
 
     def show(self, picture: ProfilePicture) -> None:
         """Draw the values along a track."""
@@ -214,11 +216,7 @@ class ProfileView:
             (self._marked, _beside(picture, values, APART * (high - low) / HEIGHT)),
         ]
         self._paint_texts()
-        spans = [
-            f"<span style='color: var({CSS_NAMES[STYLES[n].color]})'>{escape(picture.lines[n].brief)}</span>"
-            for n in reversed(here)
-        ]
-        self._legend.object = f"<div>{' '.join(spans)}</div>"
+        self._key.object = f"<div>{''.join(_sample(n, picture.lines[n].brief) for n in reversed(here))}</div>"
 
     def _paint_bars(self) -> None:
         rows: dict[str, list[Any]] = {"t": [], "low": [], "high": [], "color": []}
@@ -298,6 +296,13 @@ class ProfileView:
         names = STYLES if len(self.table.data["t"]) else ()
         hollow = [name in self._hollow for name in names]
         return {"fill": [card if h else here for h in hollow], "line": [here if h else card for h in hollow]}
+
+
+def _sample(line: str, name: str) -> str:
+    """A piece of a line with its name, as HTML."""
+    style = STYLES[line]
+    piece = _SAMPLE.format(style.width, " ".join(map(str, style.dash)))
+    return f"<span style='color: var({CSS_NAMES[style.color]})'>{piece}{escape(name)}</span>"
 
 
 def _gap(values: Mapping[str, Array], picture: ProfilePicture) -> dict[str, Array]:

@@ -156,7 +156,7 @@ def _ways(result: Result, place: str) -> dict[str, Any]:
     noisy = {line: known[f"{name}_stderr"] for line, known in result.profiles.items()} if measure.noisy else {}
     return {
         "title": ", ".join(filter(None, [what[:1].upper() + what[1:], measure.units])),
-        "lines": {line: Drawn(v, LINE_NAMES[line], line) for line, v in values.items()},
+        "lines": {line: Drawn(v, LINE_NAMES[line], LINE_NAMES[line]) for line, v in values.items()},
         "hollow": frozenset(values) - {result.track.followed},
         "residual": result.residuals["aligned"],
         "off": f"Off the {place}: distance of the aligned line",

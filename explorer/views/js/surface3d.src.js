@@ -4,7 +4,7 @@
 // sees: x and y centred on the plane with the floor's shorter side equal to 1, z up, 0 on the floor.
 //
 // Redraws. Handlers never draw: they note what became stale and ask for one animation frame, so that a batch of
-// changed properties costs one redraw, and a moved marker costs nothing but the marker.
+// changed properties costs one redraw, and a moved marker costs nothing but itself and the labels' places.
 
 import * as THREE from 'three';
 import { OrbitControls } from 'three/examples/jsm/controls/OrbitControls.js';
@@ -52,6 +52,8 @@ const SIGNS = {
 };
 const NAME_GAP = 15; // px between a named place and the middle of its name
 const NAME_SIDE = 12; // px between a named place and the end of its name
+const NAME_FARTHER = 7; // px by which a name gives way where the marker is at its place
+const SIGN_SHARE = 0.75; // of a sign's texture is drawn
 
 // Contours keep only the points they need: software renderers pay for every segment.
 const PEN_SLACK = 0.0008; // world units, about a third of a pixel
@@ -690,10 +692,10 @@ class Labels {
 
   /**
    * Shows the labels that fit: in the order given, each at the first of its places where it is not cut, perhaps
-   * nudged into the card, and covers no earlier one and no sign; dropped if there is none.
+   * nudged into the card, and covers no earlier one and none of the boxes that are taken; dropped if there is none.
    */
-  show(labels, width, height) {
-    const placed = labels.filter(({ sign }) => sign).map(({ sign: [x, y] }) => ({ x, y, width: 8, height: 8 }));
+  show(labels, width, height, taken) {
+    const placed = [...taken];
     const unused = new Set(this.spans.keys());
     for (const label of labels) {
       for (const [wantedX, wantedY] of label.places ?? [[label.x, label.y]]) {
@@ -745,6 +747,7 @@ class SurfaceView {
     this.fitted = null; // bounds for which the camera was fitted
     this.axesKey = '';
     this.named = []; // places with a name
+    this.signed = []; // all that have a sign
     this.placing = false; // whether the camera is being moved from here and not by the reader's hand
 
     this.renderer = new THREE.WebGLRenderer({ canvas, context });
@@ -899,8 +902,7 @@ class SurfaceView {
     if (stale.has('strokes') || stale.has('home') || stale.has('thinning')) this.#thinKnots();
     if (stale.has('marker')) this.#moveMarker();
 
-    const onlyMarker = stale.size === 1 && stale.has('marker');
-    this.#draw(!onlyMarker);
+    this.#draw();
   }
 
   // ---- reading the model
@@ -966,11 +968,13 @@ class SurfaceView {
   #readMarks() {
     const { field } = this;
     this.named = [];
+    this.signed = [];
     const places = {};
     for (const { kind, x, y, text } of field.drawable ? this.model.marks : []) {
       const point = drapePoints(field, [x, y]);
       if (!point.length) continue;
       (places[kind] ??= []).push(...point);
+      this.signed.push({ kind, point });
       if (text) this.named.push({ kind, text, point });
     }
     for (const [kind, dots] of Object.entries(this.signs)) dots.set(places[kind] ?? []);
@@ -982,12 +986,22 @@ class SurfaceView {
     return this.named.map(({ kind, text, point }, i) => {
       const { x, y } = this.#toScreen(new THREE.Vector3(...point));
       const size = this.labels.measure('name', text);
-      const [up, down] = [[x, y - NAME_GAP], [x, y + NAME_GAP]];
-      const [left, right] = [-1, 1].map((side) => [x + side * (NAME_SIDE + size.width / 2), y]);
-      const wanted = { barrier: [up, right, left, down], shadow: [left, right, down, up] }; // others come too near
-      const places = wanted[kind] ?? [down, right, left, up];
-      return { id: `name${i}`, kind: 'name', text, ...size, places, sign: [x, y] };
+      const around = (more) => {
+        const [up, down] = [-1, 1].map((side) => [x, y + side * (NAME_GAP + more)]);
+        const [left, right] = [-1, 1].map((side) => [x + side * (NAME_SIDE + more + size.width / 2), y]);
+        const wanted = { barrier: [up, right, left, down], shadow: [left, right, down, up] }; // others come too near
+        return wanted[kind] || [down, right, left, up]; // Panel's transpiler breaks a minified "return a ?? b"
+      };
+      return { id: `name${i}`, kind: 'name', text, ...size, places: [...around(0), ...around(NAME_FARTHER)] };
     });
+  }
+
+  /** Where signs and marker are on the screen: boxes that no label may cover. */
+  #taken() {
+    const box = (point, size) => ({ ...this.#toScreen(point), width: size * this.factor, height: size * this.factor });
+    const boxes = this.signed.map(({ kind, point }) =>
+      box(new THREE.Vector3(...point), SIGN_SHARE * SIGN_PX * SIGNS[kind].size));
+    return this.marker.visible ? [...boxes, box(this.marker.position.clone(), MARKER_PX)] : boxes;
   }
 
   #readNodes() {
@@ -1247,12 +1261,12 @@ class SurfaceView {
 
   // ---- drawing
 
-  #draw(labelsToo) {
+  #draw() {
     const { camera, field, height } = this;
     camera.updateMatrixWorld();
-    if (labelsToo && field.drawable) {
+    if (field.drawable) {
       this.#placeAxes();
-      this.labels.show([...this.#layOut(), ...this.#names()], this.width, height);
+      this.labels.show([...this.#layOut(), ...this.#names()], this.width, height, this.#taken());
     }
     for (const overlay of this.overlays) overlay.follow(camera);
     // a sprite without attenuation is measured at distance 1
