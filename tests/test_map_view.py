@@ -14,13 +14,14 @@ from explorer.jobs import Result
 from explorer.numbers import format_error, format_number
 from explorer.state import State
 from explorer.theme import DARK, FATHOM
-from explorer.tracks import Connection
+from explorer.tracks import Connection, TrainingPath
 from explorer.views.contours import MapView
 from explorer.views.labels import pixels
-from explorer.views.lines import Bracket
+from explorer.views.lines import STYLES, Bracket, Drawn, ProfilePicture
 from explorer.views.names import names
 from explorer.views.picture import Mark, Picture, Stroke
-from explorer.views.results import barrier_of, picture_of
+from explorer.views.profile import ProfileView, _beside
+from explorer.views.results import _marks, barrier_of, picture_of
 from explorer.views.surface import Surface3D
 
 
@@ -206,8 +207,37 @@ def test_a_barrier_is_the_largest_height_above_the_straight_line_between_the_end
     found.request = State(metric="accuracy").request
     found.profiles = {"straight": {"train_accuracy": 0.9 - values / 10}}
     assert barrier_of(found).text == "drop 0.125"
+    found.paths = {"straight": np.column_stack([t, 0 * t]), "aligned": np.zeros((41, 2))}
+    *_, dip = _marks(found)
+    assert (dip.kind, dip.x, dip.y, dip.text) == ("drop", 0.5, 0.0, "drop 0.125")
     found.profiles = {"straight": {"train_accuracy": values}}
     assert barrier_of(found) is None
+    assert {mark.kind for mark in _marks(found)} == {"final", "shadow"}
+
+
+def test_the_text_beside_a_bracket_keeps_away_from_a_line_that_passes_between_two_values() -> None:
+    t = np.arange(41) / 4
+    steep = np.where(t <= 5.25, 0.0, 1.0)  # from 0 to 1 in a quarter of a stop
+    track = ProfilePicture(
+        t=t, lines={"straight": Drawn(steep, "", "")}, hollow=frozenset(), residual=0 * t, off="", ticks=[], unit="",
+        title="", bracket=Bracket(5.0, 1.2, 0.0, "drop 1.20"),
+    )  # fmt: skip
+    ((place, y, text, _),) = _beside(track, {"straight": steep}, 0.1)
+    assert (place, text) == (5.0, "drop 1.20")
+    assert y > 1.0 - 1e-9 or abs(y - 1.0) >= 0.075  # what runs from 0 to 1 leaves room above it only
+
+
+@pytest.mark.parametrize("track", [Connection, TrainingPath])
+def test_a_narrow_profile_has_a_key_of_all_its_lines_as_they_are_drawn(track: type) -> None:
+    t, view = np.arange(5) / 4, ProfileView()
+    drawn = ["curve", "straight", "aligned"] if track is Connection else ["train", "test", "on_map"]
+    lines = {name: Drawn(t + k, name, f"{name} line") for k, name in enumerate(drawn)}
+    view.show(ProfilePicture(t, lines, frozenset(), 0 * t, "", ["0", "1"], "", ""))
+    key = view._key.object
+    assert key.count("<svg") == 3 and all(f">{name} line</span>" in key for name in drawn)
+    for name in drawn:
+        style = STYLES[name]
+        assert f'stroke-width="{style.width}"\nstroke-dasharray="{" ".join(map(str, style.dash))}"' in key
 
 
 def test_wrong_orientation_is_refused() -> None:

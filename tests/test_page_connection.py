@@ -1,5 +1,6 @@
 """Two networks on the page: the ways between them, against the loss from plain loops."""
 
+import re
 import threading
 
 import numpy as np
@@ -141,6 +142,54 @@ def test_the_search_of_the_curve_shows_its_steps_and_can_be_canceled_and_resumed
     page.get_by_role("button", name="Run again").click()
     wait(page, lambda: explorer.state.phase == "done" and explorer.state.result.request.samples == 50, 60)
     assert seen[seen.index(stopped) + 1] == stopped + 1
+
+
+def test_critical_points_move_nothing_and_no_name_on_the_surface_covers_another(open_two):
+    page, explorer = open_two()
+    heights = "deep('.bk-map, .bk-surface, .bk-profile').map(e => e.getBoundingClientRect().bottom)"
+    before = page.evaluate(heights)
+    assert before[0] == before[1]
+    page.get_by_role("button", name="Critical points").click()
+    wait(page, lambda: explorer.state.basins is not None and not explorer.state.marking, 60)
+    page.wait_for_function("deep('.below .fit')[0].textContent.includes('of this plane')")
+    page.wait_for_timeout(300)
+    assert page.evaluate(heights) == before
+    slider = page.locator("input[type=range][aria-label='Position between the two networks']")
+    slider.focus()
+    for key in ("Home", "ArrowRight", "End"):
+        page.keyboard.press(key)
+        page.wait_for_timeout(300)
+        boxes = page.evaluate("""deep('.s3-name').filter(e => e.style.display !== 'none' && e.offsetWidth).map(e => {
+          const box = e.getBoundingClientRect(); return [box.left, box.right, box.top + 1, box.bottom - 1]; })""")
+        assert len(boxes) >= 3
+        for k, (left, right, top, bottom) in enumerate(boxes):
+            for other in boxes[k + 1 :]:
+                assert right <= other[0] + 1 or other[1] <= left + 1 or bottom <= other[2] + 1 or other[3] <= top + 1
+
+
+def test_a_narrow_profile_names_its_lines_in_a_key_and_a_wide_one_does_not(open_two):
+    page, explorer = open_two(width=390, height=844)
+    shown = "deep('span').filter(e => e.textContent === '{}' && e.querySelector('svg') && e.offsetWidth).length"
+    for name in ("connecting curve", "straight line", "aligned line"):
+        page.wait_for_function(f"{shown.format(name)} >= 1")
+    page.set_viewport_size({"width": 1440, "height": 900})
+    page.wait_for_function(f"{shown.format('connecting curve')} === 0")
+
+
+def test_while_a_curve_is_sought_the_header_says_that_the_picture_is_the_one_before(open_two, monkeypatch):
+    page, explorer = open_two()
+    search, at_ease = Source.curve, threading.Event()
+
+    def curve(self, samples, watch=None):
+        return search(self, samples, (lambda step: (at_ease.wait(0.02), watch(step))[1]) if watch else None)
+
+    monkeypatch.setattr(Source, "curve", curve)
+    explorer.runner._document.add_next_tick_callback(lambda: setattr(explorer.state, "samples", 20))
+    page.get_by_text("Finding the curve").first.wait_for()
+    page.get_by_text(re.compile(r"step \d+ of \d+, the picture is the one before")).first.wait_for()
+    at_ease.set()
+    wait(page, lambda: explorer.state.phase == "done" and explorer.state.result.request.samples == 20, 60)
+    page.wait_for_function("!deep('.more').some(e => e.textContent.includes('before'))")
 
 
 @pytest.mark.parametrize("width", [390, 820])

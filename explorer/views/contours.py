@@ -107,6 +107,7 @@ _SIGNS: dict[str, dict[str, Any]] = {  # of the marks
     "final": {"marker": "diamond", "size": 17, "fill_color": MAP_INK, "line_color": MAP_LIGHT},
     "shadow": {"marker": "diamond", "size": 14, "fill_color": MAP_LIGHT, "line_color": MAP_INK},
     "barrier": {"marker": "triangle", "size": 11, "fill_color": MAP_LIGHT, "line_color": MAP_INK},
+    "drop": {"marker": "inverted_triangle", "size": 11, "fill_color": MAP_LIGHT, "line_color": MAP_INK},
 }
 _CROSSES = {"best": "cross", "minimum": "cross", "maximum": "cross", "saddle": "x"}  # cased as lines are
 _LINE_WIDTHS = {True: 1.15, False: 0.75}

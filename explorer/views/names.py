@@ -45,7 +45,7 @@ def names(picture: Picture) -> list[Name]:
     named = [mark for mark in picture.marks if mark.text]
     options = []
     for mark in named:
-        sides = sorted(_SIDES, key="above".__ne__) if mark.kind == "barrier" else list(_SIDES)
+        sides = sorted(_SIDES, key="above".__ne__) if mark.kind in ("barrier", "drop") else list(_SIDES)
         boxes = [_box(mark.x * scale, mark.y * scale, LETTER * len(mark.text), side) for side in sides]
         costs = [k + _covered(box, signs, lines, frame) for k, box in enumerate(boxes)]
         options.append(list(zip(sides, boxes, costs, strict=True)))

@@ -325,13 +325,19 @@ def _beside(picture: ProfilePicture, values: Mapping[str, Array], height: float)
     low, high = drawn(np.array([picture.bracket.low, picture.bracket.high]), picture.scale)
     place, text = picture.bracket.place, picture.bracket.text
     width = LETTER * len(text) / NARROWEST * (picture.t[-1] - picture.t[0])
-    near = (picture.t >= place) & (picture.t <= place + width)
 
-    def crowded(y: float) -> bool:
-        return any((np.abs(line[near] - y) < 0.75 * height).any() for line in values.values())
+    def room(y: float) -> float:
+        """How far the text could reach before it meets a line; no more than it is wide."""
+        return min([width, *(_meets(picture.t, line, place, y, 0.75 * height) for line in values.values())])
 
-    heights = [float(low + share * (high - low)) for share in SHARES]
-    return [(place, next((y for y in heights if not crowded(y)), heights[0]), text, "ink")]
+    return [(place, max((float(low + share * (high - low)) for share in SHARES), key=room), text, "ink")]
+
+
+def _meets(t: Array, line: Array, place: float, y: float, reach: float) -> float:
+    """How far behind a place a line first comes within reach of a height."""
+    below, above = np.minimum(line[:-1], line[1:]), np.maximum(line[:-1], line[1:])
+    met = (t[1:] > place) & (below < y + reach) & (above > y - reach)
+    return float(max(0.0, t[:-1][met][0] - place)) if met.any() else np.inf
 
 
 def _apart(places: list[float], gap: float, low: float, high: float) -> list[float]:

@@ -100,11 +100,12 @@ def _strokes(result: Result) -> tuple[Stroke, ...]:
 
 
 def _marks(result: Result) -> tuple[Mark, ...]:
-    """Ends of the lines, and the top of the straight one."""
+    """Ends of the lines, and the top of the straight one, or its bottom where high is better."""
     places = [(kind, result.paths[line][end], text) for line, end, kind, text in result.track.landmarks]
     top = barrier_of(result)
     if top is not None:
-        places.append(("barrier", result.paths["straight"][round(top.place * PER_INTERVAL)], top.text))
+        kind = "drop" if MEASURES[result.request.metric].high_is_better else "barrier"
+        places.append((kind, result.paths["straight"][round(top.place * PER_INTERVAL)], top.text))
     return tuple(Mark(kind, float(at[0]), float(at[1]), text) for kind, at, text in places)
 
 

@@ -47,6 +47,7 @@ const SIGNS = {
   final: { corners: 4, turn: 0, fill: INK, edge: LIGHT, size: 1 },
   shadow: { corners: 4, turn: 0, fill: LIGHT, edge: INK, size: 0.9 },
   barrier: { corners: 3, turn: -Math.PI / 2, fill: LIGHT, edge: INK, size: 0.9 },
+  drop: { corners: 3, turn: Math.PI / 2, fill: LIGHT, edge: INK, size: 0.9 },
   ...Object.fromEntries(['best', 'minimum', 'maximum'].map((kind) => [kind, { arms: true, turn: 0, size: 0.75 }])),
   saddle: { arms: true, turn: Math.PI / 4, size: 0.75 },
 };
