@@ -3,6 +3,7 @@
 
 PYTHON ?= python3
 VENV ?= .venv
+DEVICE ?= cpu
 BIN = $(VENV)/bin
 
 .PHONY: help app test check docs science bench clean
@@ -29,8 +30,8 @@ docs: $(VENV)/.installed-docs ## build the documentation: docs/_build/html/index
 science: $(VENV)/.installed-test ## reproduce published claims, write docs/science.md (ten minutes)
 	@OMP_NUM_THREADS=1 $(BIN)/python -m science
 
-bench: $(VENV)/.installed-test ## how fast evaluation is, beside loss-landscapes (five minutes)
-	@OMP_NUM_THREADS=1 $(BIN)/python benchmarks/bench.py
+bench: $(VENV)/.installed-test ## how fast it is, beside peers and limits: benchmarks/RESULTS.md (DEVICE=cuda on a GPU)
+	@OMP_NUM_THREADS=1 $(BIN)/python -m benchmarks --device $(DEVICE)
 
 clean: ## remove the virtual environment, what was built and every cache
 	rm -rf $(VENV) build dist docs/_build docs/reference/*.rst docs/reference/*.txt .mypy_cache .pytest_cache .ruff_cache .import_linter_cache
