@@ -23,10 +23,7 @@ WHOLE = ("directions", "normalization")
 
 def exported() -> dict[str, list[str]]:
     """The names that a reader may import, by the module they are imported from."""
-    names = {
-        package: [n for n in importlib.import_module(package).__all__ if not _is_module(package, n)]
-        for package in EXPORTING
-    }
+    names = {package: [n for n in _in_order(package) if not _is_module(package, n)] for package in EXPORTING}
     of = [getattr(importlib.import_module(package), name) for package, all_ in names.items() for name in all_]
     shown = {_page(getattr(thing, "__module__", "")) for thing in of}
     for found in pkgutil.iter_modules(importlib.import_module(ENGINE).__path__):
@@ -37,6 +34,19 @@ def exported() -> dict[str, list[str]]:
         elif not found.name.startswith("_") and found.name not in shown and hasattr(module, "__all__"):
             names[module.__name__] = list(module.__all__)
     return names
+
+
+def _in_order(package: str) -> list[str]:
+    """The names of a package's ``__all__`` as its source lists them."""
+    source = _source(package)
+    return sorted(importlib.import_module(package).__all__, key=lambda name: source.rfind(f'"{name}"'))
+
+
+def _source(package: str) -> str:
+    """The text that declares a package's names: its stub if it has one."""
+    file = Path(str(importlib.import_module(package).__file__))
+    stub = file.with_suffix(".pyi")
+    return (stub if stub.exists() else file).read_text(encoding="utf-8")
 
 
 def _is_module(package: str, name: str) -> bool:
@@ -144,8 +154,7 @@ def _about(module: str, first: bool = False) -> str:
 
 def _place(module: str) -> int:
     """Where a module stands in its package: as its ``__init__`` imports them, which is the order of need."""
-    package = module.rpartition(".")[0]
-    source = inspect.getsource(importlib.import_module(package))
+    source = _source(module.rpartition(".")[0])
     return source.find(f"from .{module.rpartition('.')[2]} ")
 
 

@@ -73,6 +73,14 @@ def test_every_module_and_its_public_names_are_documented(name):
     assert undocumented == []
 
 
+def test_the_engine_loads_what_its_names_need_when_they_are_first_used():
+    code = "import landscape_engine, sys; print(*sys.modules); landscape_engine.Plane; print(*sys.modules)"
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True, timeout=120)
+    first, then = (set(line.split()) for line in done.stdout.splitlines())
+    assert first & {"torch", "scipy", "xarray"} == set()
+    assert then > {"torch", "scipy", "xarray"}
+
+
 def test_the_engine_loads_nothing_of_a_screen():
     code = f"import {', '.join(MODULES)}, sys; print(*sorted({{m.partition('.')[0] for m in sys.modules}}))"
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True, timeout=120)
