@@ -116,6 +116,11 @@ class Explorer(pn.viewable.Viewer):
         except LandscapeError as error:  # a package that it needs is missing
             self.state.param.update(model=self.source.name, message=f"{str(error)[:1].upper()}{str(error)[1:]}")
 
+    def _change_metric(self, old: str, new: str) -> None:
+        """Whoever has not chosen another tolerance gets the new metric's."""
+        if self.state.tolerance == MEASURES[old].tolerance:
+            self.state.tolerance = MEASURES[new].tolerance
+
     def _start(self) -> None:
         document = pn.state.curdoc
         if document is None or document.session_context is None:
@@ -128,6 +133,7 @@ class Explorer(pn.viewable.Viewer):
     def _link(self) -> None:
         watch, slider = self.state.param.watch, self.profile.slider
         watch(lambda event: self._change_model(), "model")
+        watch(lambda event: self._change_metric(event.old, event.new), "metric")
         watch(lambda event: self._show(event.new), "result")
         watch(lambda event: self._inspect(), "t")
         watch(lambda event: self.spectrum.show(event.new), "spectrum")

@@ -91,6 +91,20 @@ def test_a_model_of_two_runs_is_opened_on_their_connection_unless_another_place_
                 thread.join(10)
 
 
+def test_a_metric_brings_its_usual_tolerance_unless_another_was_chosen():
+    from explorer.app import Explorer
+
+    explorer = Explorer()
+    explorer.runner.close()
+    state, found = explorer.state, []
+    for metric, chosen in (("accuracy", None), ("loss", 0.1), ("accuracy", None)):
+        state.metric = metric
+        found.append(state.tolerance)
+        state.tolerance = chosen if chosen is not None else state.tolerance
+    explorer.runner.close()
+    assert found == [2.0, 0.5, 0.1]
+
+
 def test_a_message_about_bad_input_outlives_the_progress_of_a_run(runner):
     runner.state.param.update(resolution=65, tolerance=0.0)
     runner.start()

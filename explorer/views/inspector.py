@@ -61,7 +61,7 @@ def _plus_minus(error: float, value: float) -> str:
 
 
 def _row(label: str, value: str, note: str = "") -> str:
-    return f"<tr><th>{escape(label)}</th><td><small>{escape(note)}</small> {escape(value)}</td></tr>"
+    return f"<tr><th>{escape(label)}</th><td>{escape(value)} <small>{escape(note)}</small></td></tr>"
 
 
 def inspector_html(r: Reading) -> str:
