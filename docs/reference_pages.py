@@ -85,7 +85,7 @@ def _page(module: str) -> str:
 
 def _is_own(name: str, thing: Any, module: ModuleType) -> bool:
     shown = inspect.isclass(thing) or inspect.isfunction(thing)
-    return shown and not name.startswith("_") and thing.__module__ == module.__name__
+    return shown and not name.startswith("_") and f"{thing.__module__}.".startswith(f"{module.__name__}.")
 
 
 def _text(page: str, sections: dict[str, list[tuple[str, str]]]) -> str:

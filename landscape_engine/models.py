@@ -15,7 +15,7 @@ from torch.func import functional_call
 from torch.nn.attention import SDPBackend, sdpa_kernel
 
 from .errors import ChoiceError
-from .parameters import Parameters
+from .parameters import Parameters, Watched
 
 Selection = str | Sequence[str] | Callable[[str, Tensor], bool]
 
@@ -317,6 +317,10 @@ class ModelWrapper:
     def snapshot(self) -> dict[str, Tensor]:
         """A copy of the parameters in ``dtype``: the origin of a subspace, unmoved by later training."""
         return {n: p.to(self.dtype, copy=True) for n, p in self.parameters.items()}
+
+    def watched(self) -> Watched:
+        """The parameters in ``dtype``, not copied: for as long as nobody changes them, which is noticed."""
+        return Watched(self.parameters, self.dtype)
 
 
 def _check_batch_norm(policy: str, data: Sequence[Any]) -> None:

@@ -12,7 +12,7 @@ from torch.nn.utils.parametrize import ParametrizationList
 
 from .errors import ChoiceError, DirectionError
 from .models import ModelWrapper
-from .parameters import Parameters, norm
+from .parameters import PIECE, Parameters, norm
 
 # Weights of these modules scale or shift single units; they count as one-dimensional whatever their shape.
 _ONE_DIMENSIONAL = (
@@ -77,30 +77,35 @@ def as_filters(owner: nn.Module, parameter: Tensor) -> Tensor:
     return parameter.reshape(len(parameter), -1) if parameter.numel() else parameter.reshape(0, 1)
 
 
-def from_filters(owner: nn.Module, rows: Tensor, like: Tensor) -> Tensor:
-    """The inverse of ``as_filters``: rows put back into the shape of the weight ``like``."""
-    if isinstance(owner, nn.modules.conv._ConvTransposeNd) and not is_one_dimensional(owner, like):
-        grouped = rows.reshape(owner.groups, like.shape[1], -1, *like.shape[2:])
-        return grouped.transpose(1, 2).reshape(like.shape)
-    if isinstance(owner, Units) and not is_one_dimensional(owner, like):
-        return rows.reshape(like.movedim(owner.axes, owner.first).shape).movedim(owner.first, owner.axes)
-    return rows.reshape(like.shape)
+def _by_filter(owner: nn.Module, numbers: Tensor, like: Tensor) -> Tensor:
+    """One number for each filter of the weight ``like``, in a shape that broadcasts to the weight's."""
+    if is_one_dimensional(owner, like) or not like.numel():
+        return numbers.reshape([1] * like.ndim) if numbers.numel() else numbers.new_zeros([1] * like.ndim)
+    if isinstance(owner, Units):
+        sizes = [like.shape[a] for a in owner.axes] + [1] * (like.ndim - len(owner.axes))
+        return numbers.reshape(sizes).movedim(owner.first, owner.axes)
+    if isinstance(owner, nn.modules.conv._ConvTransposeNd):
+        grouped = numbers.reshape(owner.groups, 1, like.shape[1]).expand(-1, len(like) // owner.groups, -1)
+        return grouped.reshape(*like.shape[:2], *[1] * (like.ndim - 2))
+    return numbers.reshape(-1, *[1] * (like.ndim - 1))
 
 
 def _as_layer(owner: nn.Module, parameter: Tensor) -> Tensor:
     return parameter.reshape(1, -1)
 
 
-def _from_layer(owner: nn.Module, rows: Tensor, like: Tensor) -> Tensor:
-    return rows.reshape(like.shape)
+def _by_layer(owner: nn.Module, numbers: Tensor, like: Tensor) -> Tensor:
+    return numbers.reshape([1] * like.ndim)
 
 
-def _rescale(rows: Tensor, reference: Tensor) -> tuple[Tensor, int]:
-    """Rows scaled to the norms of the reference's rows; how many reference rows are zero and so stay put."""
-    length = torch.linalg.vector_norm(rows.double(), dim=1, keepdim=True)
-    target = torch.linalg.vector_norm(reference.double(), dim=1, keepdim=True)
-    scale = torch.where(length > 0, target / length, torch.zeros_like(length))
-    return (rows.double() * scale).to(rows.dtype), int((target == 0).sum())
+def _lengths(rows: Tensor) -> Tensor:
+    """Norm of each row in float64, (rows, 1); of a few at a time, or of parts of long ones, to spare memory."""
+    width = rows.shape[1]
+    if width > PIECE:
+        parts = [torch.linalg.vector_norm(part.double(), dim=1) for part in rows.split(PIECE, dim=1)]
+        return torch.linalg.vector_norm(torch.stack(parts, dim=1), dim=1, keepdim=True)
+    some = rows.split(max(1, PIECE // max(width, 1)))
+    return torch.cat([torch.linalg.vector_norm(r.double(), dim=1, keepdim=True) for r in some])
 
 
 def _is_leaf(owner: nn.Module, name: str) -> bool:
@@ -120,6 +125,16 @@ def warn_of_parametrizations(model: ModelWrapper) -> None:
         )
 
 
+Factor = Tensor | float
+
+
+class Factors(NamedTuple):
+    """What each tensor of a direction is multiplied by, and how many filters or layers stay put: their norm is zero."""
+
+    values: dict[str, Factor]
+    zeros: int
+
+
 class Normalized(NamedTuple):
     """A normalized direction, and the number of filters or layers that stay put because their norm is zero."""
 
@@ -127,40 +142,40 @@ class Normalized(NamedTuple):
     zeros: int
 
 
-Normalization = Callable[[Parameters, ModelWrapper], Normalized]
+Normalization = Callable[[Parameters, ModelWrapper], Factors]
 
 
-def _none(direction: Parameters, model: ModelWrapper) -> Normalized:
-    return Normalized(dict(direction), 0)
+def _none(direction: Parameters, model: ModelWrapper) -> Factors:
+    return Factors(dict.fromkeys(direction, 1.0), 0)
 
 
-def _model(direction: Parameters, model: ModelWrapper) -> Normalized:
+def _model(direction: Parameters, model: ModelWrapper) -> Factors:
     length, target = norm(direction), norm(model.parameters)
-    scale = target / length if length else 0.0
-    return Normalized({n: d * scale for n, d in direction.items()}, int(target == 0))
+    return Factors(dict.fromkeys(direction, target / length if length else 0.0), int(target == 0))
 
 
 def _each(
-    to_rows: Callable[[nn.Module, Tensor], Tensor], from_rows: Callable[[nn.Module, Tensor, Tensor], Tensor]
+    to_rows: Callable[[nn.Module, Tensor], Tensor], by_row: Callable[[nn.Module, Tensor, Tensor], Tensor]
 ) -> Normalization:
-    def normalize_rows(direction: Parameters, model: ModelWrapper) -> Normalized:
-        """The direction with each row scaled to the norm of the model's own row."""
-        result, zeros = {}, 0
+    def scale_rows(direction: Parameters, model: ModelWrapper) -> Factors:
+        """Factors that give each row the norm of the model's own row."""
+        values: dict[str, Factor] = {}
+        zeros = 0
         for name, theta in model.parameters.items():
             owner = model.owner(name)
-            rows, count = _rescale(to_rows(owner, direction[name]), to_rows(owner, theta))
-            result[name] = from_rows(owner, rows, theta)
-            zeros += 0 if is_one_dimensional(owner, theta) else count
-        return Normalized(result, zeros)
+            length, target = _lengths(to_rows(owner, direction[name])), _lengths(to_rows(owner, theta))
+            values[name] = by_row(owner, torch.where(length > 0, target / length, torch.zeros_like(length)), theta)
+            zeros += 0 if is_one_dimensional(owner, theta) else int((target == 0).sum())
+        return Factors(values, zeros)
 
-    return normalize_rows
+    return scale_rows
 
 
 NORMALIZATIONS: dict[str, Normalization] = {
     "none": _none,
     "model": _model,
-    "layer": _each(_as_layer, _from_layer),
-    "filter": _each(as_filters, from_filters),
+    "layer": _each(_as_layer, _by_layer),
+    "filter": _each(as_filters, _by_filter),
 }
 
 # Under these, one-dimensional parameters stay put unless asked for (Li et al. 2018, section 4).
@@ -201,14 +216,32 @@ def normalize(direction: Parameters, model: ModelWrapper, normalization: str) ->
     References:
         Li, Xu, Taylor, Studer, Goldstein 2018, Visualizing the Loss Landscape of Neural Nets, section 4.
     """
+    values, zeros = factors(direction, model, normalization)
+    result = {n: stretched(d, values[n]) for n, d in direction.items()}
+    check_that_it_moves(any(bool(d.any()) for d in result.values()), normalization)
+    return Normalized(result, zeros)
+
+
+def factors(direction: Parameters, model: ModelWrapper, normalization: str) -> Factors:
+    """What ``normalize`` multiplies a direction by: numbers, or tensors of float64 that broadcast to its shapes."""
     if normalization not in NORMALIZATIONS:
         raise ChoiceError("normalization", normalization, f"one of {', '.join(NORMALIZATIONS)}")
-    result = NORMALIZATIONS[normalization](direction, model)
-    if not any(bool(d.any()) for d in result.direction.values()):
+    return NORMALIZATIONS[normalization](direction, model)
+
+
+def stretched(direction: Tensor, factor: Factor) -> Tensor:
+    """A tensor of a direction, or a part of it, times its factor."""
+    if isinstance(factor, Tensor):
+        return (direction.double() * factor).to(direction.dtype)
+    return direction if factor == 1 else direction * factor
+
+
+def check_that_it_moves(moves: bool, normalization: str) -> None:
+    """Raise unless a normalized direction moves something."""
+    if not moves:
         raise DirectionError(
             f"the direction moves nothing: under normalization '{normalization}' every parameter of this model stays "
             "put, because it is one-dimensional or its norm is zero. Choose normalization 'none', or pass "
             "one_dimensional=True.",
             normalization=normalization,
         )
-    return result

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Mapping, Sequence
+import math
+from collections.abc import Iterator, Mapping, Sequence
+from typing import final
 
 import torch
 from torch import Tensor
@@ -11,6 +13,85 @@ from torch import Tensor
 from .errors import MismatchError
 
 Parameters = Mapping[str, Tensor]
+
+PIECE = 2**16  # numbers that are worked on at a time: they stay in the processor's cache
+SAMPLE = 8  # numbers along each dimension of a tensor that tell whether it has changed
+
+
+@final
+class Watched(Mapping[str, Tensor]):
+    """Tensors that belong to somebody else: not copied, and refused once they have changed.
+
+    A change is seen by PyTorch's count of changes, and by samples of the numbers, since fused optimizers and whoever
+    writes to ``.data`` do not count.
+
+    Args:
+        tensors: By name.
+        dtype: In which they are given out; those of another type are cast each time.
+
+    Raises:
+        MismatchError: When a tensor is asked for that has changed.
+    """
+
+    def __init__(self, tensors: Parameters, dtype: torch.dtype) -> None:
+        self.tensors, self.dtype = dict(tensors), dtype
+        self._marks = {n: _mark(t) for n, t in tensors.items()}
+
+    def __getitem__(self, name: str) -> Tensor:
+        tensor, (version, sample) = self.tensors[name], self._marks[name]
+        found, now = _mark(tensor)
+        if found != version or not torch.equal(now, sample):
+            raise MismatchError(
+                f"the model does not fit what was built from it: parameter '{name}' has changed since, and its numbers "
+                "are shared, not copied. Build it again, or with keep='tensors'.",
+                what="the model",
+                parameter=name,
+            )
+        return tensor.to(self.dtype)
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(self.tensors)
+
+    def __len__(self) -> int:
+        return len(self.tensors)
+
+
+def _mark(tensor: Tensor) -> tuple[int, Tensor]:
+    """What changes with a tensor: how often it was, and the bytes of a few of its numbers."""
+    few = tensor[tuple(slice(None, None, max(1, -(-n // SAMPLE))) for n in tensor.shape)]
+    version = 0 if tensor.is_inference() else tensor._version
+    return version, few.contiguous().clone().reshape(-1).view(torch.uint8)
+
+
+def cut(shape: Sequence[int]) -> list[int]:
+    """How many entries of its first dimension each piece of a tensor has.
+
+    A piece has about ``PIECE`` numbers, a multiple of 16 of them except for the last, which has no fewer than 16: so
+    the normal numbers that fill the pieces one by one are those that fill the tensor at once.
+    """
+    size = math.prod(shape)
+    if size <= PIECE:
+        return [shape[0]] if shape else []
+    row = size // shape[0]
+    unit = 16 // math.gcd(16, row)
+    rows = unit * max(1, PIECE // (row * unit))
+    count, rest = divmod(shape[0], rows)
+    if rest * row >= 16 or not count:
+        return [rows] * count + [rest]
+    return [rows] * (count - 1) + [rows + rest]
+
+
+def pieces(tensor: Tensor) -> tuple[Tensor, ...]:
+    """Views of a tensor that together are all of it, in the order of its numbers (see ``cut``)."""
+    return tensor.split(cut(tensor.shape)) if tensor.numel() > PIECE else (tensor,)
+
+
+def dot(a: Tensor, b: Tensor) -> float:
+    """Sum of the products of all numbers of two tensors, in float64."""
+    return sum(
+        float(torch.dot(x.reshape(-1).double(), y.reshape(-1).double()))
+        for x, y in zip(pieces(a), pieces(b), strict=True)
+    )
 
 
 def check_match(found: Parameters, expected: Parameters, what: str, remedy: str) -> None:
@@ -52,7 +133,7 @@ def check_match(found: Parameters, expected: Parameters, what: str, remedy: str)
 
 def inner(a: Parameters, b: Parameters) -> float:
     r"""Inner product :math:`\langle a, b \rangle = \sum_i a_i b_i` over all parameters, in float64."""
-    return sum(float(torch.dot(a[n].reshape(-1).double(), b[n].reshape(-1).double())) for n in a)
+    return sum(dot(x, x if b is a else b[n]) for n, x in a.items())
 
 
 def norm(a: Parameters) -> float:
@@ -98,7 +179,19 @@ def fingerprint(tensors: Mapping[str, Tensor]) -> str:
     """Sixteen hexadecimal digits that change when a name, shape, type or value changes (SHA-256)."""
     digest = hashlib.sha256()
     for name in sorted(tensors):
-        t = tensors[name].detach().cpu().contiguous()
-        digest.update(f"{name}{tuple(t.shape)}{t.dtype}".encode())
-        digest.update(t.reshape(-1).view(torch.uint8).numpy().tobytes() if t.numel() else b"")
+        t = tensors[name]
+        digest.update(label(name, t.shape, t.dtype))
+        for piece in pieces(t):
+            digest.update(as_bytes(piece))
     return digest.hexdigest()[:16]
+
+
+def label(name: str, shape: Sequence[int], dtype: torch.dtype) -> bytes:
+    """What a fingerprint has of a tensor before its numbers."""
+    return f"{name}{tuple(shape)}{dtype}".encode()
+
+
+def as_bytes(tensor: Tensor) -> bytes:
+    """The numbers of a tensor as they lie in memory."""
+    t = tensor.detach().cpu().contiguous()
+    return t.reshape(-1).view(torch.uint8).numpy().tobytes() if t.numel() else b""

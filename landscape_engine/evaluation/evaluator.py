@@ -13,6 +13,7 @@ from ..errors import ChoiceError, EvaluationError, LandscapeError
 from ..metrics.base import Estimate, Metric, MetricPipeline, PairMetric, as_pipeline, logits
 from ..metrics.data import Examples, tensors
 from ..models import ModelWrapper
+from ..parameters import Parameters, pieces
 from ..subspaces import AffineSubspace, Subspace
 from .strategies import PROBED, STRATEGIES, WORTH_A_PROBE, Loop, Strategy, choose
 
@@ -117,14 +118,23 @@ def _check_that_it_moves(model: ModelWrapper, data: Examples) -> None:
     """
     few, generator = data.few(), torch.Generator().manual_seed(0)
 
-    def outputs(keep: float, add: float) -> list[Tensor]:
-        moved = {n: keep * p + (add * torch.randn(p.shape, generator=generator)).to(p) for n, p in here.items()}
-        return tensors(logits(data.outputs(model.at(moved), few)))
+    def noise(like: Tensor, size: float) -> Tensor:
+        drawn = torch.empty(like.shape, device="cpu")
+        for piece in pieces(drawn):
+            piece.normal_(std=size, generator=generator)
+        return drawn.to(like)
+
+    def outputs(parameters: Parameters) -> list[Tensor]:
+        return tensors(logits(data.outputs(model.at(parameters), few)))
 
     here = model.parameters
     try:
         with torch.no_grad():
-            own, *others = outputs(1, 0), outputs(1, 0.5), outputs(0, 0.1)
+            own = outputs(here)
+            others = [
+                outputs({n: noise(p, size).add_(p, alpha=keep) for n, p in here.items()})
+                for keep, size in ((1, 0.5), (0, 0.1))
+            ]
     except Exception:
         return  # the evaluation itself will say what is wrong, and where
     if own and all(torch.equal(a, b) for other in others for a, b in zip(own, other, strict=True)):

@@ -12,7 +12,7 @@ from typing import ClassVar, final
 import torch
 from torch import Tensor
 
-from ..metrics.base import Estimate, ExampleMetric, MetricPipeline, moments, ratio
+from ..metrics.base import Estimate, ExampleMetric, MetricPipeline, PairMetric, moments, ratio
 from ..models import ModelWrapper
 from ..subspaces import AffineSubspace, Subspace
 from .first_layer import FirstLayer
@@ -69,8 +69,11 @@ class Loop(Strategy):
         """Values and standard errors at points."""
         found = []
         for point in points:
+            self.last = self.model  # the point before is not held while the next one is made
             self.last = self.model.at(self.subspace.state_at(point)).settled()
             found.append(self.pipeline(self.last))
+        if not any(isinstance(m, PairMetric) for m in self.pipeline.metrics):
+            self.last = self.model
         return found
 
 
@@ -93,9 +96,10 @@ class FirstLayerReuse(Strategy):
         """Values and standard errors at points."""
         found = []
         for point in points:
-            self.last = self.model.at(self.subspace.state_at(point)).settled()
-            with self._layer.at(point, self.last.parameters):
-                found.append(self.pipeline(self.last))
+            model = self.model.at(self.subspace.state_at(point)).settled()
+            with self._layer.at(point, model.parameters):
+                found.append(self.pipeline(model))
+            del model  # before the next one is made
         return found
 
 
@@ -117,6 +121,8 @@ class Vmap(Strategy):
         """On lines, planes and cubes, for plain means over one set of tensors, of small models unless on a GPU."""
         means = [m for m in pipeline.metrics if isinstance(m, ExampleMetric) and m.sure and not m.whole]
         if len(means) < len(pipeline.metrics) or not isinstance(subspace, AffineSubspace) or not subspace.dims:
+            return False
+        if subspace.keeps_seeds:  # there is room for one point only
             return False
         data, here = means[0].data, next(iter(model.parameters.values()))
         tensors = all(isinstance(t, Tensor) for t in next(iter(data.batches())))

@@ -2,18 +2,17 @@
 
 from __future__ import annotations
 
-import math
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 from functools import cached_property
-from typing import Any, ClassVar, NamedTuple, Self, final
+from typing import Any, ClassVar, Self, final
 
 import numpy as np
-import torch
 from torch import Tensor, nn
 
 from ..directions import (
     Directions,
+    SeededDirection,
     as_runs,
     difference,
     gradient_directions,
@@ -21,35 +20,17 @@ from ..directions import (
     orthogonalize,
     principal_directions,
     random_directions,
+    seeds_of,
 )
 from ..errors import ChoiceError
 from ..metrics.base import Metric
 from ..models import ModelWrapper, wrap_model
-from ..parameters import Parameters, check_match, combine, fingerprint, inner, norm
+from ..parameters import Parameters, Watched, check_match, combine, fingerprint, norm
 from ..trajectories import Trajectory
 from .base import COARSE_INTERVALS, MARGIN, NAMES, Bounds, Subspace, check_bounds, sides, symmetric
+from .projection import Projection, gram_matrix, projected
 
-PIECE = 2**20
 ORTHONORMAL = {"trajectory", "through", "gradient", "hessian"}
-
-
-class Projection(NamedTuple):
-    """Where a point falls on a subspace.
-
-    Attributes:
-        coordinates: Of the nearest point of the subspace.
-        residual: Distance from that point, in units of parameter space.
-        distance: Distance from the subspace's origin, in units of parameter space.
-    """
-
-    coordinates: tuple[float, ...]
-    residual: float
-    distance: float
-
-    @property
-    def relative(self) -> float:
-        """The residual as a share of the distance; NaN at the origin."""
-        return self.residual / self.distance if self.distance else math.nan
 
 
 @dataclass(frozen=True, eq=False)
@@ -80,19 +61,30 @@ class AffineSubspace(Subspace):
         remedy = "Build it again from this model."
         check_match(self.origin, self.model.parameters, "the origin does", remedy)
         for direction in self.directions:
-            check_match(direction, self.model.parameters, "the direction does", remedy)
+            shapes = direction.seeds.like if isinstance(direction, SeededDirection) else direction
+            check_match(shapes, self.model.parameters, "the direction does", remedy)
         buffers = {n: b.clone() for n, b in self.model.buffers.items()}  # unmoved by later training, as the origin is
-        object.__setattr__(self, "model", self.model.at({**self.origin, **buffers}))
+        origin = self.origin.tensors if isinstance(self.origin, Watched) else self.origin
+        object.__setattr__(self, "model", self.model.at({**origin, **buffers}))
         object.__setattr__(self, "bounds", tuple(check_bounds(b) for b in self.bounds))
-        object.__setattr__(self, "facts", {**self.facts, "directions": [fingerprint(d)[:12] for d in self.directions]})
+        prints = [d.fingerprint if isinstance(d, SeededDirection) else fingerprint(d) for d in self.directions]
+        object.__setattr__(self, "facts", {**self.facts, "directions": [p[:12] for p in prints]})
+
+    @property
+    def keeps_seeds(self) -> bool:
+        """Whether directions are made again for each point, since memory is short."""
+        return any(isinstance(d, SeededDirection) for d in self.directions)
 
     def state_at(self, coordinates: Sequence[float]) -> dict[str, Tensor]:
         """The parameters at a point, formed in the working type of the model."""
+        seeds = seeds_of(self.directions)
+        if seeds is not None:
+            return seeds.point(self.origin, coordinates)
         return combine(self.origin, self.directions, coordinates)
 
     @cached_property
     def _gram(self) -> np.ndarray:
-        return _gram_matrix(self.directions)
+        return gram_matrix(self.directions)
 
     def project(self, theta: Parameters) -> Projection:
         r"""The nearest point of the subspace.
@@ -101,36 +93,7 @@ class AffineSubspace(Subspace):
         :math:`c = G^{-1} (\langle d_i, \theta - \theta_0 \rangle)_i`, residual
         :math:`\|\theta - \theta_0 - \sum_k c_k d_k\|`. The directions need not be orthogonal.
         """
-        return _projected(theta, self.origin, self.directions, self._gram)
-
-
-def _gram_matrix(directions: Sequence[Parameters]) -> np.ndarray:
-    gram = np.zeros((len(directions), len(directions)))
-    for i, a in enumerate(directions):
-        for j, b in enumerate(directions[: i + 1]):
-            gram[i, j] = gram[j, i] = inner(a, b)
-    return gram
-
-
-def _projected(theta: Parameters, origin: Parameters, directions: Sequence[Parameters], gram: np.ndarray) -> Projection:
-    """The nearest point, a million numbers at a time in float64: a large model does not fit in memory several times."""
-
-    def pieces() -> Iterator[tuple[Tensor, list[Tensor]]]:
-        for n, o in origin.items():
-            split = [t[n].detach().reshape(-1).split(PIECE) for t in (theta, origin, *directions)]
-            for there, here, *axes in zip(*split, strict=True):
-                yield (there.to(o.dtype) - here).double(), [axis.double() for axis in axes]
-
-    products, square, rest = np.zeros(len(directions)), 0.0, 0.0
-    for offset, axes in pieces():
-        products += [float(torch.dot(axis, offset)) for axis in axes]
-        square += float(torch.dot(offset, offset))
-    c = np.linalg.solve(gram, products)
-    for offset, axes in pieces():
-        for x, axis in zip(c, axes, strict=True):
-            offset.sub_(axis, alpha=float(x))
-        rest += float(torch.dot(offset, offset))
-    return Projection(tuple(float(x) for x in c), math.sqrt(rest), math.sqrt(square))
+        return projected(theta, self.origin, self.directions, self._gram)
 
 
 @final
@@ -161,11 +124,17 @@ class Spanned(AffineSubspace):
         extent: float = 1.0,
         bounds: Sequence[Bounds] | None = None,
     ) -> Self:
-        """The subspace through the model along given directions, for instance saved ones of another model."""
+        """The subspace through the model along given directions, for instance saved ones of another model.
+
+        Along directions of which seeds are kept, the model's parameters are not copied either (see ``random``).
+        """
         wrapper = wrap_model(model)
         if not isinstance(directions, Directions):
             directions = Directions(tuple(directions), {"kind": "given"})
         count = cls._count(len(directions.vectors), "directions")
+        seeds = seeds_of(directions.vectors)
+        if seeds is not None and seeds.dtype == wrapper.dtype:
+            return cls(wrapper, wrapper.watched(), seeds.directions, sides(count, extent, bounds), directions.facts)
         vectors = tuple({n: d.to(wrapper.dtype) for n, d in v.items()} for v in directions.vectors)
         return cls(wrapper, wrapper.snapshot(), vectors, sides(count, extent, bounds), directions.facts)
 
@@ -179,8 +148,13 @@ class Spanned(AffineSubspace):
         one_dimensional: bool = False,
         bounds: Sequence[Bounds] | None = None,
         dimensions: int | None = None,
+        keep: str = "auto",
     ) -> Self:
         """The subspace through the model along random directions (see ``random_directions``).
+
+        Of a large model, directions are kept as seeds, and its parameters are shared instead of copied: what is in
+        memory is the model and the point that is evaluated. The model must then not be trained meanwhile; an error
+        says so if it was.
 
         Args:
             model: The model in the middle.
@@ -190,10 +164,12 @@ class Spanned(AffineSubspace):
             one_dimensional: Move biases and norm-layer weights too under ``"layer"`` and ``"filter"``.
             bounds: Of each axis, instead of ``extent``.
             dimensions: Of a cube, 3 by default.
+            keep: ``"tensors"`` of the directions and a copy of the model; ``"seeds"``, for the same points with little
+                memory and more time; ``"auto"``, seeds where the tensors would take more than 1 GiB.
         """
         wrapper = wrap_model(model)
         count = cls._count(cls.counts.start if dimensions is None else dimensions, "dimensions")
-        directions = random_directions(wrapper, count, normalization, seed, one_dimensional)
+        directions = random_directions(wrapper, count, normalization, seed, one_dimensional, keep=keep)
         return cls.from_directions(wrapper, directions, extent, bounds)
 
     @classmethod
@@ -348,8 +324,8 @@ class Plane(Spanned):
         directions = principal_directions(runs, wrapper)
         final_model = wrapper.at(runs[0][-1])
         origin = final_model.snapshot()
-        gram, states = _gram_matrix(directions.vectors), (run[k] for run in runs for k in range(len(run)))
-        path = np.array([_projected(state, origin, directions.vectors, gram).coordinates for state in states])
+        gram, states = gram_matrix(directions.vectors), (run[k] for run in runs for k in range(len(run)))
+        path = np.array([projected(state, origin, directions.vectors, gram).coordinates for state in states])
         bounds = _trajectory_bounds(path, aspect, extent)
         return cls(final_model, origin, directions.vectors, bounds, directions.facts)
 
