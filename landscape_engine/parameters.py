@@ -14,7 +14,7 @@ from .errors import MismatchError
 
 Parameters = Mapping[str, Tensor]
 
-PIECE = 2**16  # numbers that are worked on at a time: they stay in the processor's cache
+PIECE = 2**15  # numbers that are worked on at a time: they stay in the processor's cache, and PyTorch uses one thread
 SAMPLE = 8  # numbers along each dimension of a tensor that tell whether it has changed
 
 

@@ -3,8 +3,8 @@
 from collections.abc import Callable, Iterator
 
 from ..measure import Row
-from . import arithmetic, evaluation, sampling, startup
+from . import arithmetic, evaluation, memory, sampling, startup
 
 GROUPS: dict[str, Callable[[str], Iterator[Row]]] = {
-    module.__name__.rpartition(".")[2]: module.rows for module in (evaluation, arithmetic, sampling, startup)
+    module.__name__.rpartition(".")[2]: module.rows for module in (evaluation, arithmetic, sampling, startup, memory)
 }

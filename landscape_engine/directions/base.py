@@ -3,20 +3,21 @@
 from __future__ import annotations
 
 import json
+import struct
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, final
 
 import torch
-from safetensors.torch import save_file
 from torch import Tensor
 
 from ..errors import DirectionError
-from ..parameters import Parameters, inner, norm, subtract
+from ..parameters import Parameters, as_bytes, inner, norm, pieces, subtract
 from ..trajectories import read_tensors
 
 FORMAT = "landscape directions 1"
+TYPES = {torch.float64: "F64", torch.float32: "F32", torch.float16: "F16", torch.bfloat16: "BF16"}
 
 
 @final
@@ -33,9 +34,27 @@ class Directions:
     facts: dict[str, Any] = field(default_factory=dict)
 
     def save(self, path: str | Path) -> None:
-        """Write one safetensors file: each parameter stacked over the directions, the facts as JSON metadata."""
-        stacks = {n: torch.stack([v[n] for v in self.vectors]).contiguous() for n in self.vectors[0]}
-        save_file(stacks, path, metadata={"format": FORMAT, "facts": json.dumps(self.facts)})
+        """Write one safetensors file: each parameter stacked over the directions, the facts as JSON metadata.
+
+        One tensor at a time is in memory, so directions of which seeds are kept may be larger than it.
+
+        References:
+            Hugging Face, safetensors, section "Format" of its README.
+        """
+        header: dict[str, Any] = {"__metadata__": {"format": FORMAT, "facts": json.dumps(self.facts)}}
+        end = 0
+        for name, t in self.vectors[0].items():
+            start, end = end, end + len(self.vectors) * t.numel() * t.itemsize
+            shape = [len(self.vectors), *t.shape]
+            header[name] = {"dtype": TYPES[t.dtype], "shape": shape, "data_offsets": [start, end]}
+        written = json.dumps(header).encode()
+        written += b" " * (-len(written) % 8)
+        with open(path, "wb") as file:
+            file.write(struct.pack("<Q", len(written)) + written)
+            for name in self.vectors[0]:
+                for vector in self.vectors:
+                    for piece in pieces(vector[name]):
+                        file.write(as_bytes(piece))
 
     def __add__(self, other: Directions) -> Directions:
         """These directions, then the others, each less its components along those before it."""

@@ -43,8 +43,8 @@ def random_directions(
         one_dimensional: Move biases and norm-layer weights too under ``"layer"`` and ``"filter"``.
         first_axis: Key of the first direction; those of different axes are independent.
         keep: What is held in memory: the ``"tensors"`` of the directions, or only their ``"seeds"``, from which the
-            same numbers are made whenever they are needed, at 4 ns each. ``"auto"`` keeps seeds where the tensors would
-            take more than 1 GiB. ``facts["kept"]`` says which.
+            same numbers are made whenever they are needed, at some 5 ns each. ``"auto"`` keeps seeds where the tensors
+            would take more than 1 GiB.
 
     Raises:
         ChoiceError: If the normalization or ``keep`` is unknown.
@@ -62,7 +62,7 @@ def random_directions(
         keep = "seeds" if count * size > KEPT else "tensors"
     make = _seeded if keep == "seeds" else _stored
     vectors, zeros, products = make(model, count, normalization, seed, one_dimensional, first_axis)
-    known = {"kind": "random", "seed": seed, "normalization": normalization, "kept": keep, "zero_filters": zeros}
+    known = {"kind": "random", "seed": seed, "normalization": normalization, "zero_filters": zeros}
     return Directions(vectors, {**known, **_measures(products, count)})
 
 

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Iterator, Mapping, Sequence
-from typing import final
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from typing import TypeVar, final
 
 import torch
 from torch import Tensor
@@ -15,6 +16,7 @@ from ..normalization import Factor, check_that_it_moves, factors, moving_names, 
 from ..parameters import Parameters, as_bytes, cut, dot, label, pieces
 
 Products = list[list[float]]
+Result = TypeVar("Result")
 
 
 def draw(shape: Sequence[int], seed: int, axis: int, name: str) -> Iterator[Tensor]:
@@ -100,14 +102,21 @@ class Seeds:
 
     def _sums(self, k: int, j: int) -> tuple[float, float, float]:
         """Inner products of direction k, as far as its shares are known, with itself; of j with itself; of both."""
-        total = [0.0, 0.0, 0.0]
-        for name in self.like:
-            own = [0.0, 0.0, 0.0]
-            for vectors in self._drawn(name, k + 1):
-                a, b = vectors[k], vectors[j]
-                own = [s + dot(x, y) for s, (x, y) in zip(own, ((a, a), (b, b), (a, b)), strict=True)]
-            total = [s + x for s, x in zip(total, own, strict=True)]
-        return total[0], total[1], total[2]
+
+        def of(name: str) -> list[float]:
+            pairs = (((v[k], v[k]), (v[j], v[j]), (v[k], v[j])) for v in self._drawn(name, k + 1))
+            return [sum(found) for found in zip(*([dot(a, b) for a, b in three] for three in pairs), strict=True)]
+
+        own, other, both = (sum(found) for found in zip(*self._each(of), strict=True))
+        return own, other, both
+
+    def _each(self, work: Callable[[str], Result]) -> list[Result]:
+        """What is done for each tensor, by as many threads as PyTorch may use; on a GPU by one, whose stream counts."""
+        threads = torch.get_num_threads() if all(d.type == "cpu" for d in self._devices.values()) else 1
+        if threads == 1:
+            return [work(name) for name in self.like]
+        with ThreadPoolExecutor(threads) as pool:
+            return list(pool.map(work, self.like))
 
     def _measured(self) -> tuple[dict[str, Products], list[str]]:
         """The inner products and the fingerprints, from one pass over the numbers."""
@@ -165,12 +174,15 @@ class Seeds:
 
     def point(self, origin: Parameters, coordinates: Sequence[float]) -> dict[str, Tensor]:
         """The point that ``parameters.combine`` makes of stored directions; no direction is ever whole."""
-        moving = [(k, float(c)) for k, c in enumerate(coordinates) if c != 0]
-        return {n: self._moved(n, t, moving) if moving and n in self._moving else t for n, t in origin.items()}
+        moving = {k: float(c) for k, c in enumerate(coordinates) if c != 0}
+        tensors = self._each(lambda name: self._moved(name, origin[name], moving))
+        return dict(zip(self.like, tensors, strict=True))
 
-    def _moved(self, name: str, start: Tensor, moving: Sequence[tuple[int, float]]) -> Tensor:
+    def _moved(self, name: str, start: Tensor, moving: Mapping[int, float]) -> Tensor:
+        if not moving or name not in self._moving:
+            return start
         there = torch.empty_like(start)
-        axes, amounts = zip(*moving, strict=True)
+        axes, amounts = [*moving], [*moving.values()]
         for place, here, vectors in zip(pieces(there), pieces(start), self._stretched(name, axes), strict=True):
             for c, vector in zip(amounts, vectors, strict=True):
                 here = torch.add(here, vector, alpha=c)

@@ -68,7 +68,8 @@ class AffineSubspace(Subspace):
         object.__setattr__(self, "model", self.model.at({**origin, **buffers}))
         object.__setattr__(self, "bounds", tuple(check_bounds(b) for b in self.bounds))
         prints = [d.fingerprint if isinstance(d, SeededDirection) else fingerprint(d) for d in self.directions]
-        object.__setattr__(self, "facts", {**self.facts, "directions": [p[:12] for p in prints]})
+        kept = {"kept": "seeds" if self.keeps_seeds else "tensors"} if self.directions else {}
+        object.__setattr__(self, "facts", {**self.facts, "directions": [p[:12] for p in prints], **kept})
 
     @property
     def keeps_seeds(self) -> bool:
@@ -166,6 +167,7 @@ class Spanned(AffineSubspace):
             dimensions: Of a cube, 3 by default.
             keep: ``"tensors"`` of the directions and a copy of the model; ``"seeds"``, for the same points with little
                 memory and more time; ``"auto"``, seeds where the tensors would take more than 1 GiB.
+                ``facts["kept"]`` and the provenance say which.
         """
         wrapper = wrap_model(model)
         count = cls._count(cls.counts.start if dimensions is None else dimensions, "dimensions")
