@@ -297,3 +297,20 @@ def test_a_plane_takes_the_model_one_point_and_little_more():
     command = [sys.executable, "-c", MEMORY]
     told = subprocess.run(command, capture_output=True, text=True, env=environment, check=True).stdout
     assert 1.5 < float(told) < 2.5
+
+
+def test_a_point_of_a_half_precision_model_is_cast_tensor_by_tensor(monkeypatch):
+    model = nn.Sequential(*[nn.Linear(6, 6) for _ in range(4)]).bfloat16()
+    stored, made = (le.Plane.random(model, keep=keep) for keep in ("tensors", "seeds"))
+    wrapper, alive, most = wrap_model(model), [], []
+
+    def counted(self, *given, make=Seeds.moved):
+        most.append(sum(reference() is not None for reference in alive))
+        found = make(self, *given)
+        alive.append(weakref.ref(found))
+        return found
+
+    monkeypatch.setattr(Seeds, "moved", counted)
+    expected, found = (wrapper.at(plane.state_at((0.3, 0.7))).parameters for plane in (stored, made))
+    assert all(torch.equal(found[n], expected[n]) and found[n].dtype == torch.bfloat16 for n in expected)
+    assert len(most) == 8 and max(most) == 0

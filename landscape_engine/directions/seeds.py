@@ -172,13 +172,19 @@ class Seeds:
             place.copy_(piece)
         return whole
 
-    def point(self, origin: Parameters, coordinates: Sequence[float]) -> dict[str, Tensor]:
-        """The point that ``parameters.combine`` makes of stored directions; no direction is ever whole."""
+    def point(self, origin: Parameters, coordinates: Sequence[float]) -> Parameters:
+        """The point that ``parameters.combine`` makes of stored directions; no direction is ever whole.
+
+        Of a model of half precision, whose points are formed in a larger type and then cast, not even the point is.
+        """
         moving = {k: float(c) for k, c in enumerate(coordinates) if c != 0}
-        tensors = self._each(lambda name: self._moved(name, origin[name], moving))
+        if any(like.dtype != self.dtype for like in self.like.values()):
+            return SeededPoint(self, origin, moving)
+        tensors = self._each(lambda name: self.moved(name, origin[name], moving))
         return dict(zip(self.like, tensors, strict=True))
 
-    def _moved(self, name: str, start: Tensor, moving: Mapping[int, float]) -> Tensor:
+    def moved(self, name: str, start: Tensor, moving: Mapping[int, float]) -> Tensor:
+        """A tensor of the origin, moved along some directions by some amounts."""
         if not moving or name not in self._moving:
             return start
         there = torch.empty_like(start)
@@ -218,6 +224,32 @@ class SeededDirection(Mapping[str, Tensor]):
     def fingerprint(self) -> str:
         """What ``parameters.fingerprint`` is of it, known since it was made."""
         return self.seeds.fingerprints[self.place]
+
+
+@final
+class SeededPoint(Mapping[str, Tensor]):
+    """A point whose tensors are made each time they are asked for.
+
+    Args:
+        seeds: The directions.
+        origin: Where they start.
+        moving: How far to go along some of them.
+    """
+
+    def __init__(self, seeds: Seeds, origin: Parameters, moving: Mapping[int, float]) -> None:
+        self.seeds, self.origin, self.moving = seeds, origin, moving
+
+    def __getitem__(self, name: str) -> Tensor:
+        return self.seeds.moved(name, self.origin[name], self.moving)
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(self.seeds.like)
+
+    def __len__(self) -> int:
+        return len(self.seeds.like)
+
+    def __contains__(self, name: object) -> bool:
+        return name in self.seeds.like
 
 
 def seeds_of(directions: Sequence[Parameters]) -> Seeds | None:

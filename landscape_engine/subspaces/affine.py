@@ -8,7 +8,7 @@ from functools import cached_property
 from typing import Any, ClassVar, Self, final
 
 import numpy as np
-from torch import Tensor, nn
+from torch import nn
 
 from ..directions import (
     Directions,
@@ -76,7 +76,7 @@ class AffineSubspace(Subspace):
         """Whether directions are made again for each point, since memory is short."""
         return any(isinstance(d, SeededDirection) for d in self.directions)
 
-    def state_at(self, coordinates: Sequence[float]) -> dict[str, Tensor]:
+    def state_at(self, coordinates: Sequence[float]) -> Parameters:
         """The parameters at a point, formed in the working type of the model."""
         seeds = seeds_of(self.directions)
         if seeds is not None:
