@@ -13,6 +13,7 @@ import torch
 from torch import Tensor, nn
 from torch.func import functional_call
 from torch.nn.attention import SDPBackend, sdpa_kernel
+from torch.utils._pytree import tree_map_only
 
 from .errors import ChoiceError
 from .parameters import Parameters, Watched
@@ -240,6 +241,23 @@ class ModelWrapper:
             n: state[n].to(b.dtype) if n in state else b.clone() if fresh else b for n, b in self.buffers.items()
         }
         return moved
+
+    def cast(self, dtype: torch.dtype) -> ModelWrapper:
+        """The same model with parameters and buffers of another floating-point type, in which it then computes.
+
+        Args:
+            dtype: ``torch.float64``, for instance. Inputs must be of it too.
+        """
+
+        def changed(tensor: Tensor) -> Tensor:
+            return tensor.to(dtype) if tensor.is_floating_point() else tensor
+
+        other = copy.copy(self)
+        other._known = {}
+        other.parameters = {n: changed(p) for n, p in self.parameters.items()}
+        other.buffers = {n: changed(b) for n, b in self.buffers.items()}
+        other._batch_norm_data = tree_map_only(Tensor, changed, self._batch_norm_data)
+        return other
 
     def once(self, key: Hashable, compute: Callable[[], Any]) -> Any:
         """What ``compute`` gives, computed once at this point, whoever asks under this key.

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
-from typing import final
+from contextlib import AbstractContextManager, nullcontext
+from typing import Any, final
 
 import numpy as np
 import torch
@@ -12,12 +13,16 @@ from torch import Tensor
 from ..errors import ChoiceError, EvaluationError, LandscapeError
 from ..metrics.base import Estimate, Metric, MetricPipeline, PairMetric, as_pipeline, logits
 from ..metrics.data import Examples, tensors
+from ..metrics.elsewhere import in_type
 from ..models import ModelWrapper
 from ..parameters import Parameters, pieces
 from ..subspaces import AffineSubspace, Subspace
 from .strategies import PROBED, STRATEGIES, WORTH_A_PROBE, Loop, Strategy, choose
 
 MEMORY_CAP = 2 * 2**30  # bytes that the values of one call may take
+
+# What the model is cast to; None: it stays as it is.
+PRECISIONS = {"model": None, "float32": torch.float32, "float64": torch.float64, "bfloat16": None}
 
 MetricLike = Metric | MetricPipeline | Sequence[Metric]
 
@@ -33,11 +38,20 @@ class Evaluator:
         subspace: Where.
         metrics: What: a metric, several, or a pipeline.
         strategy: How: a key of ``STRATEGIES``, or ``"auto"`` for the fastest (see ``many``).
+        precision: In which type of numbers the model computes: ``"model"``, its own; ``"float32"`` or ``"float64"``,
+            in which points are then formed too; ``"bfloat16"``, for products of matrices and convolutions only, which
+            is what PyTorch calls autocast. Means are float64 in any case.
     """
 
-    def __init__(self, subspace: Subspace, metrics: MetricLike, strategy: str = "auto") -> None:
-        self.subspace = subspace
-        self.pipeline = as_pipeline(metrics)
+    def __init__(
+        self, subspace: Subspace, metrics: MetricLike, strategy: str = "auto", precision: str = "model"
+    ) -> None:
+        if precision not in PRECISIONS:
+            raise ChoiceError("precision", precision, f"one of {', '.join(PRECISIONS)}")
+        self.subspace, self.pipeline, dtype = subspace, as_pipeline(metrics), PRECISIONS[precision]
+        if dtype is not None:
+            self.subspace, self.pipeline = subspace.cast(dtype), MetricPipeline(in_type(self.pipeline.metrics, dtype))
+        subspace, self._rough = self.subspace, precision == "bfloat16"
         self._pairs = [m for m in self.pipeline.metrics if isinstance(m, PairMetric)]
         if self._pairs and len(subspace.dims) > 1:
             raise ChoiceError("metrics", self._pairs[0].name, "without pairs of neighbors, which lines and curves have")
@@ -81,12 +95,20 @@ class Evaluator:
         Raises:
             EvaluationError: If the model or a metric fails at a point; the cause is chained.
         """
+        with self._roughly():
+            return self._many(points, planned)
+
+    def _many(self, points: Sequence[Sequence[float]], planned: int) -> list[dict[str, Estimate]]:
         if not self._ready and (self._asked != "auto" or planned >= WORTH_A_PROBE):
             self._ready = True
             self._strategy, found = choose(self._strategy, points[:PROBED], self._asked)
             points = points[len(found) :]
-            return [*found, *(self.many(points) if points else [])]
+            return [*found, *(self._many(points, 0) if points else [])]
         return [values for point in points for values in self._at([point])] if self.chunk == 1 else self._at(points)
+
+    def _roughly(self) -> AbstractContextManager[Any]:
+        device = next(iter(self._model.parameters.values())).device.type
+        return torch.autocast(device, torch.bfloat16) if self._rough else nullcontext()
 
     def _at(self, points: Sequence[Sequence[float]]) -> list[dict[str, Estimate]]:
         try:
@@ -145,19 +167,22 @@ def _check_that_it_moves(model: ModelWrapper, data: Examples) -> None:
         )
 
 
-def evaluate(subspace: Subspace, metrics: MetricLike, points: Iterable[Sequence[float]]) -> dict[str, np.ndarray]:
+def evaluate(
+    subspace: Subspace, metrics: MetricLike, points: Iterable[Sequence[float]], precision: str = "model"
+) -> dict[str, np.ndarray]:
     """Metric values at given points.
 
     Args:
         subspace: Where the coordinates count.
         metrics: A metric, several, or a pipeline.
         points: Coordinates, one sequence a point.
+        precision: ``"model"``, ``"float32"``, ``"float64"`` or ``"bfloat16"``; see ``Evaluator``.
 
     Returns:
         By metric name, an array of one value a point (an array a point for a vector metric); under ``<name>_stderr``
         the standard errors over examples.
     """
-    evaluator = Evaluator(subspace, metrics)
+    evaluator = Evaluator(subspace, metrics, precision=precision)
     rows = []
     for point in points:
         rows.append(evaluator(point))

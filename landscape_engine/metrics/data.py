@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import copy
 import warnings
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from functools import partial
 from typing import Any, final
 
 import torch
@@ -79,6 +81,62 @@ class Examples:
         assert kept is not None
         return kept[int(chosen)]
 
+    def subset(self, size: int, seed: int = 0) -> Examples:
+        """Some of the examples, at random, in their order; all of them if there are no more.
+
+        Args:
+            size: How many, 1 or more.
+            seed: The same one chooses the same examples of a number of them.
+
+        Raises:
+            ChoiceError: If the tensors of a batch have not one row an example each, so that none can be taken out.
+        """
+        if not isinstance(size, int) or size < 1:
+            raise ChoiceError("subset", size, "a whole number of examples, 1 or more")
+        count, batches = self.count, [self._pair] if self._pair is not None else list(self.batches())
+        if size >= count:
+            return self
+        for batch in batches:
+            if len({len(t) if t.ndim else 0 for t in tensors(batch)}) != 1:
+                raise ChoiceError("subset", size, "None for batches whose tensors have not one row an example each")
+        chosen = torch.randperm(count, generator=torch.Generator().manual_seed(seed))[:size].sort().values
+        parts, before = [], 0
+        for batch in batches:
+            own = chosen[(chosen >= before) & (chosen < before + length(batch))] - before
+            before += length(batch)
+            if len(own):
+                parts.append(replace(batch, partial(_rows, own)))
+        return self._holding(parts)
+
+    def cast(self, dtype: torch.dtype) -> Examples:
+        """The same examples, their floating-point numbers in another type."""
+
+        def changed(tensor: Tensor) -> Tensor:
+            return tensor.to(dtype) if tensor.is_floating_point() else tensor
+
+        batches = [self._pair] if self._pair is not None else self.batches()
+        return self._holding([replace(batch, changed) for batch in batches])
+
+    def _holding(self, batches: list[Any]) -> Examples:
+        """The same, of other batches: one pair of tensors if these are one."""
+        other = copy.copy(self)
+        if self._pair is not None:
+            other._pair = other._source = batches[0]
+        else:
+            other._kept = other._source = batches
+        return other
+
+    def sharing(self, other: Examples) -> Examples:
+        """The same, of the batches of another one, with which it then shares forward passes."""
+        mine = copy.copy(self)
+        mine._pair, mine._source, mine._kept = other._pair, other._source, other._kept
+        return mine
+
+    @property
+    def count(self) -> int:
+        """Number of examples: of rows, or of the entries of the first tensor of each batch."""
+        return len(self._pair[0]) if self._pair is not None else sum(map(length, self.batches()))
+
     def few(self) -> Any:
         """The first two examples, or the first batch if its tensors do not all have one row an example."""
         batch = next(iter(self.batches()))
@@ -135,6 +193,10 @@ class Examples:
             return fingerprint({"inputs": self._pair[0], "targets": self._pair[1]})
         tensors = (t for batch in self.batches() for t in tensors(batch))
         return fingerprint({f"{k:08d}": t for k, t in enumerate(tensors)})
+
+
+def _rows(chosen: Tensor, tensor: Tensor) -> Tensor:
+    return tensor[chosen.to(tensor.device)]
 
 
 def length(batch: Any) -> int:

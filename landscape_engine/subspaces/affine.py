@@ -8,6 +8,7 @@ from functools import cached_property
 from typing import Any, ClassVar, Self, final
 
 import numpy as np
+import torch
 from torch import nn
 
 from ..directions import (
@@ -75,6 +76,11 @@ class AffineSubspace(Subspace):
     def keeps_seeds(self) -> bool:
         """Whether directions are made again for each point, since memory is short."""
         return any(isinstance(d, SeededDirection) for d in self.directions)
+
+    def cast(self, dtype: torch.dtype) -> Self:
+        """The same points, formed in another floating-point type (see ``Subspace.cast``); no seeds are kept."""
+        origin, *directions = ({n: t.to(dtype) for n, t in v.items()} for v in (self.origin, *self.directions))
+        return replace(self, model=self.model.cast(dtype), origin=origin, directions=tuple(directions))
 
     def state_at(self, coordinates: Sequence[float]) -> Parameters:
         """The parameters at a point, formed in the working type of the model."""

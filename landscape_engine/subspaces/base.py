@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import abc
 from collections.abc import Mapping, Sequence
-from typing import Any
+from dataclasses import is_dataclass, replace
+from typing import Any, Self
 
 import numpy as np
+import torch
 from torch import Tensor
 
 from ..errors import ChoiceError
@@ -77,6 +79,16 @@ class Subspace(abc.ABC):
             axis[np.abs(axis) < 1e-12 * (hi - lo)] = 0.0  # the origin is a node exactly, not almost
             result.append(axis)
         return result
+
+    def cast(self, dtype: torch.dtype) -> Self:
+        """The same points, formed in another floating-point type, of a model that computes in it.
+
+        Args:
+            dtype: ``torch.float64``, for instance; what was drawn or recorded in float32 stays what it is.
+        """
+        if not is_dataclass(self):
+            raise ChoiceError("subspace", type(self).__name__, "a dataclass with a model, to be cast to another type")
+        return replace(self, model=self.model.cast(dtype))
 
     def describe(self, dim: str) -> dict[str, str]:
         """``long_name`` and ``units`` of a coordinate."""

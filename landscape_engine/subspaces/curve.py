@@ -98,11 +98,14 @@ class Curve(Subspace):
         t = float(coordinates[0])
         self._check(t)
         if self.facts["kind"] != "bezier":
-            return self.path.at(t if self.knots is None else float(np.interp(t, self.knots, range(len(self.path)))))
+            place = t if self.knots is None else float(np.interp(t, self.knots, range(len(self.path))))
+            return self.path.at(place, self.model.dtype)
         if t in (0, 1):
             return self.path[-int(t)]
         weights = self.weights(t)
-        return {n: torch.tensordot(weights.to(s), s, dims=1) for n, s in self.path.states.items()}
+        dtype = self.model.dtype
+        stacks = {n: s.to(torch.promote_types(s.dtype, dtype)) for n, s in self.path.states.items()}
+        return {n: torch.tensordot(weights.to(s), s, dims=1) for n, s in stacks.items()}
 
     def weights(self, t: float) -> Tensor:
         r"""The share that each point has in :math:`\varphi(t)`, in float64; they sum to 1."""

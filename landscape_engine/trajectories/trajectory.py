@@ -69,11 +69,15 @@ class Trajectory:
         """Each parameter and buffer as a tensor of its shape and type without values; nothing is read."""
         return self._checkpoints.entries
 
-    def at(self, t: float) -> dict[str, Tensor]:
+    def at(self, t: float, dtype: torch.dtype = torch.float32) -> dict[str, Tensor]:
         r"""The state at :math:`t \in [0, K-1]`: linear between neighbouring checkpoints, exact at each of them.
 
         Integer buffers (batch counters) are those of the earlier checkpoint. Between checkpoints of half precision
         the state is formed in float32.
+
+        Args:
+            t: Which checkpoint, or where between two.
+            dtype: Type in which a state between checkpoints is formed at least.
         """
         if not 0 <= t <= len(self) - 1:
             raise ChoiceError("t", t, f"between 0 and {len(self) - 1}")
@@ -82,7 +86,7 @@ class Trajectory:
         if w in (0, 1):
             return self[k + int(w)]
         a, b = self[k], self[k + 1]
-        return {n: _between(a[n], b[n], w) if a[n].is_floating_point() else a[n] for n in a}
+        return {n: _between(a[n], b[n], w, dtype) if a[n].is_floating_point() else a[n] for n in a}
 
     def step_at(self, t: float) -> float:
         """The training step at ``t``, linear between checkpoints."""
@@ -241,8 +245,8 @@ def _working(dtype: torch.dtype) -> torch.dtype:
     return torch.float64 if dtype == torch.float64 else torch.float32
 
 
-def _between(a: Tensor, b: Tensor, w: float) -> Tensor:
-    dtype = torch.promote_types(_working(a.dtype), _working(b.dtype))
+def _between(a: Tensor, b: Tensor, w: float, least: torch.dtype) -> Tensor:
+    dtype = torch.promote_types(torch.promote_types(_working(a.dtype), _working(b.dtype)), least)
     return torch.lerp(a.to(dtype), b.to(dtype), w)
 
 
