@@ -53,6 +53,7 @@ class Descent:
         used: Where they may be used, besides where the rule needs them; the coarse grid among them.
         stride: Of the coarse grid.
         rule: Which nodes are needed; None for none.
+        fewest: Nodes on each axis of the coarse grid from which its own surplus tells anything, 3 or more.
 
     Attributes:
         surface: Known and predicted values.
@@ -64,14 +65,16 @@ class Descent:
         miss: Known value minus prediction, absolute; NaN where there is none.
     """
 
-    def __init__(self, values: Array, told: Mask, used: Mask, stride: int, rule: Rule | None = None) -> None:
+    def __init__(
+        self, values: Array, told: Mask, used: Mask, stride: int, rule: Rule | None = None, fewest: int = 5
+    ) -> None:
         self.told, self.used, self.stride, self.rule = told, used.copy(), stride, rule
         self.needed, self.missing = np.zeros((2, *told.shape), dtype=bool)
         self.expected, self.miss = np.zeros(told.shape), np.full(told.shape, np.nan)
         self._values, self._decay = values, FIRST_DECAY
         self.surface: Array = values[self._grid]
         self.error: Array = np.zeros(self.surface.shape)
-        self._surplus = _first_surplus(nearest_finite(self.surface))
+        self._surplus = _first_surplus(nearest_finite(self.surface), fewest)
         with np.errstate(all="ignore"):
             while self.stride > 1 and not self.missing.any():
                 self._next_level()
@@ -129,9 +132,9 @@ class Descent:
             self._decay = float(np.clip(np.quantile(ratios, USUAL), SMALLEST_DECAY, LARGEST_DECAY))
 
 
-def _first_surplus(coarse: Array) -> Array:
+def _first_surplus(coarse: Array, fewest: int) -> Array:
     """Surplus of the coarse grid over every second node of itself; infinite if that has too few."""
-    if any((n - 1) % 2 or n < 5 for n in coarse.shape):
+    if any((n - 1) % 2 or n < fewest for n in coarse.shape):
         return np.full(coarse.shape, np.inf)
     return np.abs(coarse - refine_grid(coarse[(slice(None, None, 2),) * coarse.ndim], 3))
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import time
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
@@ -12,12 +11,14 @@ import numpy as np
 import xarray as xr
 from numpy.typing import NDArray
 
-from ..errors import ChoiceError
+from ..errors import ChoiceError, EvaluationError
 from ..evaluation import Evaluator, MetricLike
-from ..landscape import build, inverse, provenance
-from ..metrics.base import Estimate, Metric, MetricPipeline, PairMetric, as_pipeline
+from ..metrics.base import Metric, MetricPipeline, PairMetric, as_pipeline
 from ..subspaces import Subspace
+from .drafting import Drafting, refusal
+from .drafts import Draft, anchors
 from .interpolation import Array
+from .record import Record
 from .refiner import Refiner
 
 USUAL = 25  # nodes of a plane for one that is computed, at least
@@ -28,7 +29,7 @@ class Progress:
     """How far a refinement has come.
 
     Attributes:
-        evaluated: Points evaluated in this run.
+        evaluated: Points evaluated in this run, those of a draft included.
         planned: Points to evaluate in all, as far as can be seen now.
         seconds: Spent since the start, without what the caller did between two landscapes.
     """
@@ -51,11 +52,18 @@ def refine(
     progress: Callable[[Progress], None] | None = None,
     strategy: str = "auto",
     density: int = 0,
+    subset: int | None = None,
+    precision: str = "model",
 ) -> Iterator[xr.Dataset]:
     """Landscapes of a subspace, coarse to fine, each whole at the full resolution.
 
     The first one stands on the coarse grid alone; more follow about every ``interval`` seconds; the last one meets the
     tolerance as far as the error estimate knows (see ``Refiner``).
+
+    With a ``subset`` or in ``"bfloat16"`` the first ones are *drafts*: surfaces of cheaper values, put right by their
+    difference from true ones, which is measured at some nodes; their error includes what is not known of it (see
+    ``Draft``). A draft finds nothing that stays: the nodes are then computed again, and the last landscape is the very
+    one of a run without a draft. So the whole takes longer, and the first picture is there sooner.
 
     Args:
         metrics: A metric, several, or a pipeline.
@@ -74,15 +82,24 @@ def refine(
             them at the first nodes; or ``"loop"``, ``"first-layer reuse"``, ``"vmap"``. The provenance records it.
         density: How many nodes on each axis, evenly spaced, are computed at least. The first landscape has 17 on a
             line, 9 on a plane, 5 on a cube; what is narrower than their spacing may be missed.
+        subset: Examples of a draft, drawn at random once; of each data set, if there are several. A number that is no
+            less than all of them makes no draft.
+        precision: In which type of numbers the model computes. ``"model"``: its own. ``"float32"``, ``"float64"``: as
+            it says; directions stay those that were drawn, points are formed in it. ``"bfloat16"``: a draft in it (see
+            ``Evaluator``), then its own. ``"auto"``: so if, at the first nodes, it is 1.5 times as fast and no value
+            is off by more than the tolerance; the provenance says what was found.
 
     Yields:
         A Dataset over the dims of the subspace: each metric; ``<metric>_stderr``, its standard error over examples;
         ``<metric>_error``, the estimated error of the driving metric in units of the transformed metric, 0 at computed
         nodes, with attributes ``scale``, ``range`` and, if it was given, ``vmax``; ``evaluated``, where it was
-        computed; attribute ``provenance``.
+        computed; attribute ``provenance``. One that has a draft in it has an attribute ``draft``, which says of what,
+        and ``drafted``, where its values were computed so; ``evaluated`` is where true values were, and ``start`` takes
+        only those.
 
     Raises:
-        ChoiceError: If a choice is outside what is offered.
+        ChoiceError: If a choice is outside what is offered; for instance a subset where the driving metric has no
+            examples, or nothing smooth drives.
         EvaluationError: If the model or a metric fails at a point.
     """
     pipeline = as_pipeline(metrics)
@@ -98,7 +115,10 @@ def refine(
         raise ChoiceError("subspace", type(subspace).__name__, "one with coordinates; a point has evaluate and point")
     axes = subspace.axes(resolution)
     refiner = Refiner([len(a) for a in axes], tolerance, scale, vmax, density=density)
-    return _run(pipeline, driver or pipeline.metrics[0], subspace, axes, refiner, start, interval, progress, strategy)
+    drafting = Drafting(subset, precision, driver is not None and subspace.smooth)
+    driver = driver or pipeline.metrics[0]
+    drafting.check(driver)
+    return _Run(pipeline, driver, subspace, axes, refiner, interval, progress, strategy, drafting).landscapes(start)
 
 
 def over_seeds(
@@ -134,49 +154,9 @@ def _driver(pipeline: MetricPipeline, drive: str | None) -> Metric | None:
     return named[drive]
 
 
-def _run(
-    pipeline: MetricPipeline,
-    driver: Metric,
-    subspace: Subspace,
-    axes: list[Array],
-    refiner: Refiner,
-    start: xr.Dataset | None,
-    interval: float,
-    progress: Callable[[Progress], None] | None,
-    strategy: str,
-) -> Iterator[xr.Dataset]:
-    evaluator = Evaluator(subspace, pipeline, strategy)
-    record = _Record(pipeline, driver, subspace, axes, refiner, evaluator)
-    if start is not None:
-        record.take_over(start)
-    likely = refiner.computed.size // (USUAL if refiner.tolerance else 1)
-    began = last = time.perf_counter()
-    while len(nodes := refiner.ask()):
-        whole, planned = refiner.is_whole, record.evaluations + len(nodes)
-        done = 0
-        while done < len(nodes):
-            some = nodes[done : done + evaluator.chunk]
-            done += len(some)
-            points = [[float(axis[i]) for axis, i in zip(axes, node, strict=True)] for node in some]
-            for node, estimates in zip(some, evaluator.many(points, likely), strict=True):
-                record.tell(node, estimates)
-            now = time.perf_counter()
-            if progress is not None:
-                progress(Progress(record.evaluations, planned, now - began))
-            if whole and now - last >= interval:
-                break
-        record.flush()
-        now = time.perf_counter()
-        if refiner.is_whole and (not whole or now - last >= interval) and len(refiner.ask()):
-            yield record.landscape(now - began)
-            last = time.perf_counter()
-            began += last - now  # what the caller does meanwhile is not counted
-    yield record.landscape(time.perf_counter() - began)
-
-
 @final
-class _Record:
-    """The values of every metric at the computed nodes."""
+class _Run:
+    """One refinement, as it goes."""
 
     def __init__(
         self,
@@ -185,61 +165,99 @@ class _Record:
         subspace: Subspace,
         axes: list[Array],
         refiner: Refiner,
-        evaluator: Evaluator,
+        interval: float,
+        progress: Callable[[Progress], None] | None,
+        strategy: str,
+        drafting: Drafting,
     ) -> None:
-        self.pipeline, self.driver, self.subspace, self.axes = pipeline, driver, subspace, axes
-        self.refiner, self.evaluator = refiner, evaluator
-        self.values = {m.name: np.full(refiner.shape, np.nan) for m in pipeline.metrics}
-        self.stderr = {m.name: np.full(refiner.shape, np.nan) for m in pipeline.metrics}
-        self.evaluations = self.taken_over = 0
-        self._pending: list[NDArray[np.int64]] = []
-        self._story = provenance(subspace, pipeline.metrics)  # hashing the data is done once
+        self.subspace, self.strategy, self.drafting = subspace, strategy, drafting
+        self.interval, self.progress, self.evaluated = interval, progress, 0
+        self.likely = refiner.computed.size // (USUAL if refiner.tolerance else 1)
+        evaluator = Evaluator(subspace, pipeline, strategy, drafting.last)
+        self.record = Record(pipeline, driver, subspace, axes, refiner, evaluator)
 
-    def take_over(self, start: xr.Dataset) -> None:
-        """Take the computed nodes of a landscape, and tell the refiner of them."""
-        order = self.subspace.dims
-        computed = start["evaluated"].transpose(*order).values.astype(bool)
-        same = all(np.array_equal(start[d].values, a) for d, a in zip(order, self.axes, strict=True))
-        if not same or not set(self.values) <= set(start.data_vars):
-            raise ChoiceError("start", dict(start.sizes), "a landscape of the same subspace, resolution and metrics")
-        for name in self.values:
-            self.values[name][computed] = start[name].transpose(*order).values[computed]
-            if f"{name}_stderr" in start:
-                self.stderr[name][computed] = start[f"{name}_stderr"].transpose(*order).values[computed]
-        nodes = np.argwhere(computed)
-        self.taken_over = len(nodes)
-        self.refiner.tell(nodes, self.values[self.driver.name][computed])
+    def landscapes(self, start: xr.Dataset | None) -> Iterator[xr.Dataset]:
+        """Coarse to fine; the last one stands on true values alone."""
+        record = self.record
+        if start is not None:
+            record.take_over(start)
+        self.began = self.last = time.perf_counter()
+        if self.drafting.is_wanted:
+            record.draft = self._draft()
+        for stage in (record.draft, record):
+            yield from self._passes(stage) if stage is not None else ()
+        yield record.landscape(time.perf_counter() - self.began, finished=True)
 
-    def tell(self, node: NDArray[np.int64], estimates: dict[str, Estimate]) -> None:
-        """Take what was evaluated at a node, whose index has one number a dim."""
-        for name, estimate in estimates.items():
-            self.values[name][tuple(node)], self.stderr[name][tuple(node)] = estimate
-        self.evaluations += 1
-        self._pending.append(node)
+    def _passes(self, stage: Draft | Record) -> Iterator[xr.Dataset]:
+        """Compute what is asked for until nothing is."""
+        record = self.record
+        while len(nodes := stage.ask()):
+            whole = record.is_whole
+            for _ in self._compute(stage, nodes, self._ahead(stage, len(nodes))):
+                if whole and self._is_due:
+                    break
+            if record.is_whole and (not whole or self._is_due) and (stage is not record or len(stage.ask())):
+                now = time.perf_counter()
+                yield record.landscape(now - self.began)
+                self.last = time.perf_counter()
+                self.began += self.last - now  # what the caller does meanwhile is not counted
 
-    def flush(self) -> None:
-        """Tell the refiner what was computed since the last flush."""
-        nodes = np.array(self._pending, dtype=np.int64)
-        self.refiner.tell(nodes, self.values[self.driver.name][tuple(nodes.T)])
-        self._pending = []
+    @property
+    def _is_due(self) -> bool:
+        return time.perf_counter() - self.last >= self.interval
 
-    def landscape(self, seconds: float) -> xr.Dataset:
-        """What is known so far, whole: computed values, predictions elsewhere, errors, provenance."""
-        refiner, name = self.refiner, self.driver.name
-        analysis, computed = refiner.analysis, refiner.computed
-        surface = np.where(computed, refiner.values, inverse(analysis.prediction, refiner.scale))
-        low, high = self.driver.bounds  # an interpolated accuracy may overshoot 1
-        surface = np.where(computed, surface, np.clip(surface, low, high)) if (low, high) != (None, None) else surface
-        variables: dict[str, tuple[NDArray[Any], dict[str, Any]]] = {
-            key: (surface if key == name else value.copy(), {}) for key, value in self.values.items()
-        }
-        cut = {} if refiner.vmax is None else {"vmax": refiner.vmax}
-        variables[f"{name}_error"] = (analysis.error, {"scale": refiner.scale, "range": analysis.span, **cut})
-        variables |= {f"{k}_stderr": (v.copy(), {}) for k, v in self.stderr.items() if np.isfinite(v).any()}
-        variables["evaluated"] = (computed.copy(), {"long_name": "computed, not predicted"})
-        choices = {"drive": name, "scale": refiner.scale, "tolerance": refiner.tolerance, **cut}
-        choices |= {"density": refiner.density} if refiner.density else {}
-        story = self._story | choices
-        story |= {"strategy": self.evaluator.strategy, "evaluations": self.evaluations + self.taken_over}
-        attributes = choices | {"provenance": json.dumps(story | {"seconds": round(seconds, 3)})}
-        return build(self.subspace, self.axes, self.pipeline.metrics, variables, attributes)
+    def _compute(self, stage: Draft | Record, nodes: NDArray[np.int64], ahead: int) -> Iterator[float]:
+        """Evaluate nodes, as many together as is best; yields the seconds that each of them took."""
+        done, planned, evaluator = 0, self.evaluated + len(nodes) + ahead, stage.evaluator
+        while done < len(nodes):
+            some, began = nodes[done : done + evaluator.chunk], time.perf_counter()
+            points = [[float(axis[i]) for axis, i in zip(self.record.axes, node, strict=True)] for node in some]
+            stage.tell(some, evaluator.many(points, self.likely))
+            done, self.evaluated = done + len(some), self.evaluated + len(some)
+            now = time.perf_counter()
+            if self.progress is not None:
+                self.progress(Progress(self.evaluated, planned, now - self.began))
+            yield (now - began) / len(some)
+
+    def _ahead(self, stage: Draft | Record, asked: int) -> int:
+        """How many evaluations will follow, as far as a draft tells: its nodes are computed again."""
+        if self.record.draft is None:
+            return 0
+        drafted = int(self.record.draft.refiner.computed.sum()) + (0 if stage is self.record else asked)
+        return max(0, drafted - int(self.record.refiner.computed.sum()) - (asked if stage is self.record else 0))
+
+    def _draft(self) -> Draft | None:
+        """The draft that is to be made, known at its anchors; None if there is to be none."""
+        record, drafting, full = self.record, self.drafting, self.record.refiner
+        driver, said = record.driver, record.drafting
+        if reason := drafting.unfit(driver) or drafting.useless(driver, full):
+            said |= {"state": "none", "reason": reason}
+            return None
+        made, sure, took = None, full, self._anchored(record)
+        for precision in drafting.roughs(driver):
+            reason, is_probe = "", (drafting.precision, precision) == ("auto", "bfloat16")
+            try:
+                tried = drafting.made(precision, self.subspace, record.pipeline.metrics, driver, full, self.strategy)
+                seconds = self._anchored(tried)
+                if is_probe:
+                    reason = refusal(sure, tried.refiner, anchors(full), took / seconds)
+                    said["bfloat16"] = reason or f"it is {took / seconds:.2f} times as fast"
+            except EvaluationError as error:
+                if not is_probe:
+                    raise
+                said["bfloat16"] = reason = str(error)
+            if not reason:
+                made, sure, took = tried, tried.refiner, seconds
+                said |= drafting.facts(precision)
+        said |= {"state": "none"} if made is None else {}
+        return made
+
+    def _anchored(self, stage: Draft | Record) -> float:
+        """Compute the nodes that are to be known both ways; the seconds that one of them takes."""
+        full = self.record.refiner
+        wanted = anchors(full)
+        if stage is self.record and self.drafting.precision != "auto":
+            wanted &= ~full.computed
+        coarse = int(np.prod([(n - 1) // full.stride + 1 for n in full.shape]))
+        times = list(self._compute(stage, np.argwhere(wanted), 2 * coarse))
+        return min(times[1:] or times or [0.0])
