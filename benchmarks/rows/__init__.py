@@ -3,8 +3,7 @@
 from collections.abc import Callable, Iterator
 
 from ..measure import Row
-from . import arithmetic, evaluation, memory, sampling, startup
+from . import arithmetic, drafts, evaluation, memory, sampling, startup
 
-GROUPS: dict[str, Callable[[str], Iterator[Row]]] = {
-    module.__name__.rpartition(".")[2]: module.rows for module in (evaluation, arithmetic, sampling, startup, memory)
-}
+MODULES = (evaluation, arithmetic, sampling, drafts, memory, startup)
+GROUPS: dict[str, Callable[[str], Iterator[Row]]] = {m.__name__.rpartition(".")[2]: m.rows for m in MODULES}
