@@ -121,6 +121,7 @@ class ModelWrapper:
         _check_batch_norm(batch_norm, batch_norm_data)
         self._root, self._alone = root, False
         self._known: dict[Any, Any] = {}
+        self.memory: dict[Any, Any] | None = None  # of an evaluation that goes from point to point
         self.mode, self.batch_norm, self._batch_norm_data = mode, batch_norm, tuple(batch_norm_data)
         self._batch_norm_forward: Callable[[ModelWrapper, Any], Any] | None = None
         own = {self._own(n): p.detach() for n, p in root.named_parameters()}
@@ -322,7 +323,7 @@ class ModelWrapper:
         lock) is swapped in place, one evaluation at a time, and restored.
         """
         private = copy.copy(self)
-        private._known = {}
+        private._known, private.memory = {}, None
         memo: dict[int, Any] = {id(p): p for p in self._root.parameters()}
         try:
             private._root = copy.deepcopy(self._root, memo)

@@ -32,7 +32,8 @@ class Evaluator:
     """Evaluates metrics at points of a subspace, one after the other, on a private copy of the model.
 
     The caller's model keeps its parameters, buffers, mode and gradients, whatever happens. One evaluator belongs to
-    one thread. Pairs are those of one call and the next.
+    one thread. Pairs are those of one call and the next. Eigenvalues are sought from the eigenvectors at the nearest
+    point before, which is why they depend on the order of points, within their tolerance.
 
     Args:
         subspace: Where.
@@ -100,7 +101,7 @@ class Evaluator:
 
     def _many(self, points: Sequence[Sequence[float]], planned: int) -> list[dict[str, Estimate]]:
         if not self._ready and (self._asked != "auto" or planned >= WORTH_A_PROBE):
-            self._ready = True
+            self._ready, self._model.memory = True, None  # what is compared starts from nothing
             self._strategy, found = choose(self._strategy, points[:PROBED], self._asked)
             points = points[len(found) :]
             return [*found, *(self._many(points, 0) if points else [])]
@@ -111,6 +112,8 @@ class Evaluator:
         return torch.autocast(device, torch.bfloat16) if self._rough else nullcontext()
 
     def _at(self, points: Sequence[Sequence[float]]) -> list[dict[str, Estimate]]:
+        if self._model.memory is None:
+            self._model.memory = {}
         try:
             with torch.no_grad():
                 found = self._strategy(points)

@@ -8,19 +8,17 @@ from typing import NamedTuple, final
 
 import numpy as np
 import torch
-from numpy.typing import NDArray
 from scipy.linalg import eigh_tridiagonal
 from scipy.sparse.linalg import ArpackError, LinearOperator, eigsh
 from torch import Tensor
 
 from ..errors import ChoiceError
+from .lanczos import Array, Eigenpairs, Lanczos, beginning, ends, signed
 from .operators import Operator
 
 DENSE_BELOW = 64  # up to this size all products are cheaper than an iteration
 SMALL = 512  # up to this size all eigenvalues are computed where the sign of each counts
 LARGEST_DENSE = 8192  # rows of a matrix that is formed: half a GiB
-
-Array = NDArray[np.float64]
 
 
 def dense(operator: Operator, largest: int = LARGEST_DENSE) -> Array:
@@ -46,24 +44,6 @@ def eigenvalues(operator: Operator) -> Array:
     return np.asarray(np.linalg.eigvalsh(matrix) if finite else np.full(len(matrix), np.nan), dtype=np.float64)
 
 
-@final
-@dataclass(frozen=True, eq=False)
-class Eigenpairs:
-    r"""Eigenvalues and eigenvectors of a symmetric matrix.
-
-    Args:
-        values: (k,), descending; NaN if the iteration did not converge or the matrix is not finite.
-        vectors: (k, n), of length 1, the entry of largest absolute value positive.
-        residuals: (k,), the lengths of :math:`A v - \lambda v`: an eigenvalue of the matrix lies that near.
-        converged: Whether they were found to the tolerance.
-    """
-
-    values: Array
-    vectors: Array
-    residuals: Array
-    converged: bool
-
-
 def eigenpairs(
     operator: Operator,
     largest: int = 1,
@@ -71,12 +51,13 @@ def eigenpairs(
     tolerance: float | None = None,
     seed: int = 0,
     iterations: int | None = None,
+    near: Array | None = None,
 ) -> Eigenpairs:
     r"""The largest and the smallest eigenvalues, in the sense of their order on the line, with their vectors.
 
-    By the implicitly restarted Lanczos method (ARPACK) from a random vector. ARPACK measures errors against each
-    eigenvalue, which never converges near 0; so the matrix is shifted by about twice its norm, and the tolerance is
-    relative to the norm.
+    One of each or fewer by the Lanczos iteration (see ``ends``); more, or what it leaves undone, by the implicitly
+    restarted one (ARPACK). ARPACK measures errors against each eigenvalue, which never converges near 0; so the matrix
+    is shifted by about twice its norm, and the tolerance is relative to the norm.
 
     Args:
         operator: The matrix.
@@ -86,6 +67,8 @@ def eigenpairs(
             one, which is what rounding allows.
         seed: Of the first vector.
         iterations: Restarts before it gives up; by default ten for each row.
+        near: (k, n), vectors of length 1 that are likely near those sought, for instance those of a matrix that
+            differs little: they save products. What they do not show is found as well.
 
     References:
         Lehoucq, Sorensen, Yang 1998, ARPACK Users' Guide.
@@ -93,43 +76,64 @@ def eigenpairs(
     n, k = operator.size, largest + smallest
     if not (largest >= 0 and smallest >= 0 and 1 <= k <= n):
         raise ChoiceError("k", k, f"from 1 to {n}, the number of parameters")
-    ends = max(largest, smallest)
-    if n <= max(DENSE_BELOW, 4 * ends):
+    if n <= max(DENSE_BELOW, 4 * max(largest, smallest)):
         matrix = dense(operator, n)
         if not np.isfinite(matrix).all():
-            return _nothing(n, k)
+            return Eigenpairs.none(n, k)
         values, vectors = np.linalg.eigh(matrix)
         return _picked(operator, values, vectors, largest, smallest)
+    tolerance = tolerance or operator.objective.precision
+    start, _ = beginning(n, seed, near)
+    if max(largest, smallest) > 1:
+        return _restarted(operator, largest, smallest, tolerance, start, _norm(operator, start), iterations)
+    found = ends(operator, largest, smallest, tolerance, seed, near)
+    if found.converged or not np.isfinite(found.values).all():
+        return found
+    start, norm = found.vectors.sum(axis=0), float(np.abs(found.values).max())
+    return _restarted(operator, largest, smallest, tolerance, start, norm, iterations)
 
-    def product(v: Array) -> Array:
-        return (operator @ torch.from_numpy(v.reshape(-1)).to(operator.device)).cpu().numpy()
 
-    start = np.random.default_rng(seed).standard_normal(n)
-    shift, probe = 0.0, start / np.linalg.norm(start)
-    for _ in range(4):  # power iteration: the norm, to within a small factor
-        image = product(probe)
-        shift = float(np.linalg.norm(image))
-        if not np.isfinite(shift):
-            return _nothing(n, k)
-        if shift == 0:
-            return _picked(operator, np.zeros(k), np.eye(n, k), largest, smallest)
-        probe = image / shift
-    shift *= 2  # so that it cannot make the matrix zero
-    shifted = LinearOperator((n, n), matvec=lambda v: product(v) + shift * v.reshape(-1), dtype=np.float64)
-    which, count = ("BE", 2 * ends) if largest and smallest else ("LA" if largest else "SA", ends)
+def _norm(operator: Operator, start: Array) -> float:
+    """The norm, to within a small factor: by power iteration."""
+    vector, norm = start / np.linalg.norm(start), 0.0
+    for _ in range(4):
+        image = _product(operator, vector)
+        norm = float(np.linalg.norm(image))
+        if norm == 0 or not np.isfinite(norm):
+            break
+        vector = image / norm
+    return norm
+
+
+def _product(operator: Operator, vector: Array) -> Array:
+    found: Array = (operator @ torch.from_numpy(vector.reshape(-1)).to(operator.device)).cpu().numpy()
+    return found
+
+
+def _restarted(
+    operator: Operator,
+    largest: int,
+    smallest: int,
+    tolerance: float,
+    start: Array,
+    norm: float,
+    iterations: int | None,
+) -> Eigenpairs:
+    """The ends of the spectrum by ARPACK, for a matrix of about this norm."""
+    n, k, most = operator.size, largest + smallest, max(largest, smallest)
+    if not np.isfinite(norm):
+        return Eigenpairs.none(n, k)
+    if norm == 0:
+        return _picked(operator, np.zeros(k), np.eye(n, k), largest, smallest)
+    shift = 2 * norm  # so that it cannot make the matrix zero
+    shifted = LinearOperator((n, n), matvec=lambda v: _product(operator, v) + shift * v.reshape(-1), dtype=np.float64)
+    which, count = ("BE", 2 * most) if largest and smallest else ("LA" if largest else "SA", most)
     try:
-        values, vectors = eigsh(
-            shifted, k=count, which=which, tol=tolerance or operator.objective.precision, v0=start, maxiter=iterations
-        )
+        values, vectors = eigsh(shifted, k=count, which=which, tol=tolerance, v0=start, maxiter=iterations)
     except ArpackError:
-        return _nothing(n, k)
+        return Eigenpairs.none(n, k)
     order = np.argsort(values)
     return _picked(operator, values[order] - shift, vectors[:, order], largest, smallest)
-
-
-def _nothing(n: int, k: int) -> Eigenpairs:
-    """No eigenpairs were found."""
-    return Eigenpairs(np.full(k, np.nan), np.full((k, n), np.nan), np.full(k, np.nan), False)
 
 
 def index(operator: Operator) -> float:
@@ -162,9 +166,8 @@ def _picked(operator: Operator, values: Array, vectors: Array, largest: int, sma
     """The wanted of ascending eigenvalues, descending, with signs and residuals."""
     last = len(values) - 1
     chosen = [*range(last, last - largest, -1), *range(smallest - 1, -1, -1)]
-    rows = vectors.T[chosen]
-    rows = rows * np.where(rows[np.arange(len(rows)), np.abs(rows).argmax(axis=1)] < 0, -1.0, 1.0)[:, None]
-    images = np.array([(operator @ torch.from_numpy(row).to(operator.device)).cpu().numpy() for row in rows])
+    rows = signed(vectors.T[chosen])
+    images = np.array([_product(operator, row) for row in rows])
     residuals = np.linalg.norm(images - values[chosen, None] * rows, axis=1)
     return Eigenpairs(values[chosen], rows, residuals, True)
 
@@ -268,7 +271,7 @@ def density(operator: Operator, probes: int = 8, steps: int = 80, seed: int = 0)
     steps = min(_at_least_one("steps", steps), operator.size)
     nodes, weights = np.zeros((2, _at_least_one("probes", probes), steps))
     for k in range(probes):
-        diagonal, beside = _lanczos(operator, _probe(operator, seed, k), steps)
+        diagonal, beside = _tridiagonal(operator, _probe(operator, seed, k), steps)
         if not np.isfinite(diagonal).all():  # a matrix that is not finite has no density
             return Density(np.full_like(nodes, np.nan), np.full_like(weights, np.nan), operator.size)
         values, vectors = eigh_tridiagonal(diagonal, beside)
@@ -277,22 +280,10 @@ def density(operator: Operator, probes: int = 8, steps: int = 80, seed: int = 0)
     return Density(nodes, weights, operator.size)
 
 
-def _lanczos(operator: Operator, start: Tensor, steps: int) -> tuple[Array, Array]:
-    """Diagonal and off-diagonal of the tridiagonal matrix, each vector made orthogonal to all before it, twice."""
-    basis = [start / torch.linalg.vector_norm(start)]
-    diagonal: list[float] = []
-    beside: list[float] = []
-    while True:
-        image = operator @ basis[-1]
-        diagonal.append(float(image @ basis[-1]))
-        if len(diagonal) == steps:
-            break
-        known = torch.stack(basis)
-        for _ in range(2):
-            image = image - known.T @ (known @ image)
-        length = float(torch.linalg.vector_norm(image))
-        if not length > 1e-10 * max(map(abs, diagonal + beside)):  # an invariant subspace: the quadrature is exact
-            break
-        beside.append(length)
-        basis.append(image / length)
-    return np.array(diagonal), np.array(beside)
+def _tridiagonal(operator: Operator, start: Tensor, steps: int) -> tuple[Array, Array]:
+    """Diagonal and off-diagonal of the tridiagonal matrix; fewer steps where they span an invariant subspace."""
+    space = Lanczos(operator, start)
+    space.step()
+    while len(space.diagonal) < steps and space.is_finite and not space.is_closed:
+        space.step()
+    return np.array(space.diagonal), np.array(space.beside[:-1])

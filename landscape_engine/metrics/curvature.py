@@ -10,6 +10,7 @@ from ..hessian.spectrum import LARGEST_DENSE
 from ..models import ModelWrapper, Selection
 from .base import Metric
 from .gradients import Array, DerivedMetric
+from .neighbors import Neighbors
 
 
 class CurvatureMetric(DerivedMetric):
@@ -46,11 +47,22 @@ class CurvatureMetric(DerivedMetric):
         return OPERATORS[self.matrix](self.objective(model_wrapper))
 
     def eigenpairs(self, model_wrapper: ModelWrapper, largest: int, smallest: int) -> Eigenpairs:
-        """The ends of the spectrum, computed once at a point for all metrics that ask for the same."""
+        """The ends of the spectrum, computed once at a point for all metrics that ask for the same.
+
+        An evaluation of many points starts each search from the vectors found at the nearest point before.
+        """
         key = ("eigenpairs", self.loss, self.parameters, self.matrix, self.tolerance, largest, smallest)
-        return model_wrapper.once(
-            key, lambda: eigenpairs(self.operator(model_wrapper), largest, smallest, self.tolerance)
-        )
+        known = Neighbors.of(model_wrapper)
+
+        def search() -> Eigenpairs:
+            near = None if known is None else known.nearest(key, model_wrapper)
+            found = eigenpairs(self.operator(model_wrapper), largest, smallest, self.tolerance, near=near)
+            if known is not None and found.converged:
+                known.remember(key, model_wrapper, found.vectors)
+            return found
+
+        found: Eigenpairs = model_wrapper.once(key, search)
+        return found
 
 
 @final
