@@ -68,7 +68,8 @@ def eigenpairs(
         seed: Of the first vector.
         iterations: Restarts before it gives up; by default ten for each row.
         near: (k, n), vectors of length 1 that are likely near those sought, for instance those of a matrix that
-            differs little: they save products. What they do not show is found as well.
+            differs little: they save products, and what they do not show is found as well. They count where one
+            from each end or fewer is sought.
 
     References:
         Lehoucq, Sorensen, Yang 1998, ARPACK Users' Guide.
@@ -83,8 +84,8 @@ def eigenpairs(
         values, vectors = np.linalg.eigh(matrix)
         return _picked(operator, values, vectors, largest, smallest)
     tolerance = tolerance or operator.objective.precision
-    start, _ = beginning(n, seed, near)
     if max(largest, smallest) > 1:
+        start, _ = beginning(n, seed)
         return _restarted(operator, largest, smallest, tolerance, start, _norm(operator, start), iterations)
     found = ends(operator, largest, smallest, tolerance, seed, near)
     if found.converged or not np.isfinite(found.values).all():

@@ -49,10 +49,10 @@ class CurvatureMetric(DerivedMetric):
     def eigenpairs(self, model_wrapper: ModelWrapper, largest: int, smallest: int) -> Eigenpairs:
         """The ends of the spectrum, computed once at a point for all metrics that ask for the same.
 
-        An evaluation of many points starts each search from the vectors found at the nearest point before.
+        An evaluation of many points starts the search for one from each end at what was found at the nearest point.
         """
         key = ("eigenpairs", self.loss, self.parameters, self.matrix, self.tolerance, largest, smallest)
-        known = Neighbors.of(model_wrapper)
+        known = Neighbors.of(model_wrapper) if max(largest, smallest) == 1 else None
 
         def search() -> Eigenpairs:
             near = None if known is None else known.nearest(key, model_wrapper)
