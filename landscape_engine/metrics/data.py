@@ -6,6 +6,7 @@ import copy
 import warnings
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from functools import partial
+from itertools import islice
 from typing import Any, final
 
 import torch
@@ -26,13 +27,15 @@ class Examples:
 
     Args:
         data: Inputs and targets as a tuple of two tensors of one length, a ``Dataset``, a ``DataLoader``, or any
-            iterable of batches. What is not tensors is read once and kept, so that random transformations are drawn
-            once and not at every point.
+            iterable of batches.
         batch_size: Examples in one forward pass; it changes memory and speed, never a value. A loader has its own.
         forward: ``forward(model, batch)`` gives the outputs. By default the model is called with all but the last
             entry of a batch that is a tuple, and with the entries of a batch that is a dict, as keywords, without its
             targets.
         targets: The key of the targets in a batch that is a dict, or a function of the batch.
+        keep: Whether what is not tensors is read once and kept, so that random transformations are drawn once and not
+            at every point. If not, it is streamed: read anew for each pass, of which many points share one; for what
+            does not fit in memory. Each pass must then give the same examples, in any order.
     """
 
     def __init__(
@@ -41,23 +44,30 @@ class Examples:
         batch_size: int = 4096,
         forward: Callable[[Any, Any], Any] | None = None,
         targets: str | Callable[[Any], Any] | None = None,
+        keep: bool = True,
     ) -> None:
         if not isinstance(batch_size, int) or batch_size < 1:
             raise ChoiceError("batch_size", batch_size, "a whole number, 1 or more")
         self.batch_size, self._forward, self._targets = batch_size, forward, targets
         self._pair = _as_pair(data)
         self._source: Any = data
+        self.streamed = not keep and self._pair is None
+        if self.streamed and isinstance(data, Iterator):
+            raise ChoiceError("data", type(data).__name__, "what can be read more than once, or keep=True")
         self._kept: list[Any] | None = None
         self._mutated: bool | None = None
 
     def batches(self) -> Iterator[Any]:
         """The batches, in order; of a pair of tensors, views."""
         if self._pair is not None:
-            yield from zip(*(t.split(self.batch_size) for t in self._pair), strict=True)
-            return
+            return zip(*(t.split(self.batch_size) for t in self._pair), strict=True)
+        if self.streamed:
+            return iter(_iterable(self._source, self.batch_size))
         if self._kept is None:
-            self._kept = _read(self._source, self.batch_size)
-        yield from self._kept
+            self._kept = list(_iterable(self._source, self.batch_size))
+            if not self._kept:
+                raise ChoiceError("data", 0, "one batch or more")
+        return iter(self._kept)
 
     def minibatch(self, size: int, number: int, seed: int = 0) -> Any:
         """Minibatch ``number`` of passes through the shuffled examples; it depends on nothing but its arguments.
@@ -70,6 +80,8 @@ class Examples:
             number: 0 or more.
             seed: Of the orders.
         """
+        if self.streamed:
+            raise ChoiceError("data", "streamed", "kept in memory where single minibatches are asked for")
         kept = None if self._pair is not None else list(self.batches())
         count, size = (len(self._pair[0]), size) if self._pair is not None else (len(kept or ()), 1)
         size = min(size, count)
@@ -93,15 +105,14 @@ class Examples:
         """
         if not isinstance(size, int) or size < 1:
             raise ChoiceError("subset", size, "a whole number of examples, 1 or more")
-        count, batches = self.count, [self._pair] if self._pair is not None else list(self.batches())
+        count = self.count
         if size >= count:
             return self
-        for batch in batches:
-            if len({len(t) if t.ndim else 0 for t in tensors(batch)}) != 1:
-                raise ChoiceError("subset", size, "None for batches whose tensors have not one row an example each")
         chosen = torch.randperm(count, generator=torch.Generator().manual_seed(seed))[:size].sort().values
         parts, before = [], 0
-        for batch in batches:
+        for batch in [self._pair] if self._pair is not None else self.batches():
+            if len({len(t) if t.ndim else 0 for t in tensors(batch)}) != 1:
+                raise ChoiceError("subset", size, "None for batches whose tensors have not one row an example each")
             own = chosen[(chosen >= before) & (chosen < before + length(batch))] - before
             before += length(batch)
             if len(own):
@@ -123,13 +134,13 @@ class Examples:
         if self._pair is not None:
             other._pair = other._source = batches[0]
         else:
-            other._kept = other._source = batches
+            other._kept, other._source, other.streamed = batches, batches, False
         return other
 
     def sharing(self, other: Examples) -> Examples:
         """The same, of the batches of another one, with which it then shares forward passes."""
         mine = copy.copy(self)
-        mine._pair, mine._source, mine._kept = other._pair, other._source, other._kept
+        mine._pair, mine._source, mine._kept, mine.streamed = other._pair, other._source, other._kept, other.streamed
         return mine
 
     @property
@@ -188,11 +199,11 @@ class Examples:
         return same and self.batch_size == other.batch_size and self._forward is other._forward
 
     def fingerprint(self) -> str:
-        """Sixteen hexadecimal digits that identify the data."""
+        """Sixteen hexadecimal digits that identify the data, or the first batch of streamed ones."""
         if self._pair is not None:
             return fingerprint({"inputs": self._pair[0], "targets": self._pair[1]})
-        tensors = (t for batch in self.batches() for t in tensors(batch))
-        return fingerprint({f"{k:08d}": t for k, t in enumerate(tensors)})
+        found = (t for batch in islice(self.batches(), 1 if self.streamed else None) for t in tensors(batch))
+        return fingerprint({f"{k:08d}": t for k, t in enumerate(found)})
 
 
 def _rows(chosen: Tensor, tensor: Tensor) -> Tensor:
@@ -220,17 +231,14 @@ def _as_pair(data: Any) -> tuple[Tensor, Tensor] | None:
     return inputs, targets
 
 
-def _read(source: Any, batch_size: int) -> list[Any]:
+def _iterable(source: Any, batch_size: int) -> Iterable[Any]:
     if isinstance(source, DataLoader) and source.drop_last:
-        warnings.warn("the loader has drop_last=True, so the examples it drops do not count", stacklevel=2)
+        warnings.warn("the loader has drop_last=True, so the examples it drops do not count", stacklevel=4)
     if isinstance(source, Dataset):
-        source = DataLoader(source, batch_size=batch_size)
+        return DataLoader(source, batch_size=batch_size)
     if not isinstance(source, Iterable):
         raise ChoiceError("data", type(source).__name__, "two tensors, a Dataset, a DataLoader or batches")
-    batches = list(source)
-    if not batches:
-        raise ChoiceError("data", 0, "one batch or more")
-    return batches
+    return source
 
 
 def _call(model: ModelWrapper, batch: Any, target_key: str | None) -> Any:
