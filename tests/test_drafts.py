@@ -251,6 +251,16 @@ def test_lower_precision_is_refused_where_it_is_slow_or_off(plane, loss, monkeyp
     assert off.attrs["draft"] == "300 of 1,437 examples"
 
 
+def test_derivatives_are_drafted_on_a_subset_and_never_in_lower_precision(spirals, monkeypatch):
+    monkeypatch.setattr(drafting, "GAIN", 0.0)
+    loss, plane, _ = spirals
+    options = {"resolution": 17, "tolerance": 0.1, "precision": "auto", "strategy": "loop"}
+    *_, alone = le.refine(GradientNorm(loss), plane, **options)
+    first = next(le.refine(GradientNorm(loss), plane, subset=300, **options))
+    assert story(alone)["draft"] == {"state": "none", "reason": "metric 'gradient_norm' is made of derivatives"}
+    assert first.attrs["draft"] == "300 of 600 examples" and first["drafted"].sum() == 81
+
+
 def test_a_model_that_cannot_be_had_in_lower_precision_is_no_error(loss, plane):
     def strict(model, batch):
         outputs = model(batch[0])

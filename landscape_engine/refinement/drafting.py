@@ -52,7 +52,8 @@ class Drafting:
         """Precisions of drafts to be tried, the surest first; none if none would be cheaper."""
         fewer = self.subset is not None and driver.data is not None and driver.data.count > self.subset
         plain = (self.last,) if fewer else ()
-        return {"auto": (*plain, "bfloat16"), "bfloat16": ("bfloat16",)}.get(self.precision, plain)
+        rough = () if self.unfit(driver, "bfloat16") else ("bfloat16",)
+        return {"auto": (*plain, *rough), "bfloat16": rough}.get(self.precision, plain)
 
     def check(self, driver: Metric) -> None:
         """Raise if it is not what is offered, or cannot be had for this metric."""
@@ -84,7 +85,9 @@ class Drafting:
             return "the start holds a whole coarse grid"
         if anchor_grid(full)[0].step == full.stride:
             return f"{full.shape[0]} nodes on an axis have no grid that is coarser than the first one"
-        return "" if self.roughs(driver) else "the subset is all examples"
+        if self.roughs(driver):
+            return ""
+        return self.unfit(driver, "bfloat16") if self.precision == "auto" else "the subset is all examples"
 
     def made(
         self,
