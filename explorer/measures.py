@@ -52,7 +52,7 @@ class Measure(NamedTuple):
         return self.title[:1].lower() + self.title[1:]
 
 
-CURVATURE = "It needs some dozens of Hessian-vector products at each node: take a low resolution first"
+CURVATURE = "It needs a dozen Hessian-vector products or more at each node: take a low resolution first"
 MEASURES = {
     "loss": Measure("Cross-entropy loss", "Loss", "Low is better. Nats per example", "nats", log=True, own=True),
     "accuracy": Measure(

@@ -20,8 +20,11 @@ class CurvatureMetric(DerivedMetric):
         loss: See ``DerivedMetric``. Curvature is that of the mean over its examples.
         parameters: See ``DerivedMetric``: the whole model, or chosen layers.
         matrix: ``"hessian"``, or ``"gauss-newton"``, which leaves the curvature of the network itself out.
-        tolerance: Error allowed to eigenvalues, as a fraction of the largest; by default as small as the model's
-            numbers allow. 1e-3 is enough for a picture, at a third of the products.
+        tolerance: Error allowed to eigenvalues, as a fraction of the one of largest absolute value; by default as small
+            as the model's numbers allow. 1e-3 is enough for a picture. With 1e-2, where many eigenvalues crowd at an
+            end, one value in a hundred may be off by more, at most by a twentieth. Where a smallest eigenvalue is
+            refined beside a much larger one, it must be well below the refinement's tolerance times the range of the
+            one by the size of the other, or the error of the search is taken for structure.
         name: Variable name in results.
     """
 
