@@ -22,9 +22,8 @@ class CurvatureMetric(DerivedMetric):
         matrix: ``"hessian"``, or ``"gauss-newton"``, which leaves the curvature of the network itself out.
         tolerance: Error allowed to eigenvalues, as a fraction of the one of largest absolute value; by default as small
             as the model's numbers allow. 1e-3 is enough for a picture. With 1e-2, where many eigenvalues crowd at an
-            end, one value in a hundred may be off by more, at most by a twentieth. Where a smallest eigenvalue is
-            refined beside a much larger one, it must be well below the refinement's tolerance times the range of the
-            one by the size of the other, or the error of the search is taken for structure.
+            end, about one value in a hundred is off by more, very seldom by more than a twentieth. To refine a map of
+            a small eigenvalue beside a large one take 1e-4, or the error of the search is taken for structure.
         name: Variable name in results.
     """
 
