@@ -43,7 +43,7 @@ def rows(device: str) -> Iterator[Row]:
 
 def measured(device: str, keep: str) -> dict[str, Any]:
     """What a process of its own finds."""
-    command = [sys.executable, "-m", "benchmarks.rows.memory", device, keep]
+    command = [sys.executable, "-c", f"from {__name__} import main; main({device!r}, {keep!r})"]
     environment = os.environ | {"OMP_NUM_THREADS": "1"}
     told = subprocess.run(command, stdout=subprocess.PIPE, text=True, check=True, env=environment).stdout
     return dict(json.loads(told.splitlines()[-1]))
@@ -78,7 +78,3 @@ def main(device: str, keep: str) -> None:
     found = use(WIDTH, device, keep)
     size = 4 * found["parameters"]
     print(json.dumps(found | {"ratio": (peak(device) - base) / size}))
-
-
-if __name__ == "__main__":
-    main(*sys.argv[1:])
