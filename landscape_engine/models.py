@@ -6,7 +6,6 @@ import copy
 import threading
 from collections.abc import Callable, Hashable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, ExitStack, contextmanager, nullcontext
-from fnmatch import fnmatchcase
 from typing import Any, final
 
 import torch
@@ -17,8 +16,8 @@ from torch.utils._pytree import tree_map_only
 
 from .errors import ChoiceError
 from .parameters import Parameters, Watched
-
-Selection = str | Sequence[str] | Callable[[str, Tensor], bool]
+from .parameters import Selection as Selection
+from .parameters import select as select
 
 MODES = ("eval", "as-is")
 BATCH_NORM = ("stored", "re-estimated", "batch")
@@ -65,6 +64,36 @@ class _Root(nn.Module):
 
     def forward(self, function: Callable[..., Any], *args: Any, **kwargs: Any) -> Any:
         return function(self.subject[0], *args, **kwargs)
+
+
+_Place = tuple[dict[str, Any], str]
+
+
+def _places(root: nn.Module) -> dict[str, list[_Place]]:
+    """Where the modules keep each parameter and buffer; one that is tied has several places.
+
+    ``functional_call`` looks for them anew at each call, which takes longer than a small network. It stays where a
+    module may change between two calls, as the user's own may.
+    """
+    held: dict[int, list[_Place]] = {}
+    for module in root.modules():
+        for holder in (module._parameters, module._buffers):
+            for key, tensor in holder.items():
+                held.setdefault(id(tensor), []).append((holder, key))
+    return {n: held[id(t)] for n, t in [*root.named_parameters(), *root.named_buffers()]}
+
+
+@contextmanager
+def _put(state: Mapping[str, Tensor], places: Mapping[str, list[_Place]]) -> Iterator[None]:
+    """Tensors in their places, and back what was there."""
+    changes = [(holder, key, holder[key], t) for name, t in state.items() for holder, key in places[name]]
+    try:
+        for holder, key, _, tensor in changes:
+            holder[key] = tensor
+        yield
+    finally:
+        for holder, key, before, _ in changes:
+            holder[key] = before
 
 
 class ModelWrapper:
@@ -120,6 +149,7 @@ class ModelWrapper:
             raise ChoiceError("mode", mode, f"one of {', '.join(MODES)}")
         _check_batch_norm(batch_norm, batch_norm_data)
         self._root, self._alone = root, False
+        self._places: dict[str, list[_Place]] | None = None
         self._known: dict[Any, Any] = {}
         self.memory: dict[Any, Any] | None = None  # of an evaluation that goes from point to point
         self.mode, self.batch_norm, self._batch_norm_data = mode, batch_norm, tuple(batch_norm_data)
@@ -193,9 +223,12 @@ class ModelWrapper:
 
         Whatever the function does with the model it is given counts: attributes, methods, several forward passes.
         """
-        state = {self._full(n): t for n, t in {**self.parameters, **self.buffers}.items()}
+        state = {**self.parameters, **self.buffers}
+        if self._places is not None:
+            with _put(state, self._places):
+                return self._root(function, *args, **kwargs)
         with self._evaluating():
-            return functional_call(self._root, state, (function, *args), kwargs)
+            return functional_call(self._root, {self._full(n): t for n, t in state.items()}, (function, *args), kwargs)
 
     @contextmanager
     def _evaluating(self) -> Iterator[None]:
@@ -328,6 +361,7 @@ class ModelWrapper:
         try:
             private._root = copy.deepcopy(self._root, memo)
             self._set_mode(private._root)
+            private._places = {self._own(n): found for n, found in _places(private._root).items()}
         except Exception:
             private._alone = True
         private.buffers = {n: b.clone() for n, b in self.buffers.items()}
@@ -375,28 +409,6 @@ class GeneralModelWrapper(ModelWrapper):
         self.forward_fn = forward_fn  # type: ignore[method-assign]
         defaults = {"parameters": None, "mode": "eval", "batch_norm": "stored", "batch_norm_data": ()}
         self._set_up(_Root(named, model), **{**defaults, **options})
-
-
-def select(own: Parameters, selection: Selection | None) -> dict[str, Tensor]:
-    """The floating-point parameters that a selection chooses.
-
-    Args:
-        own: Parameters by name.
-        selection: A name pattern (``"layer3.*"``), several, a predicate of (name, tensor), or None for all.
-
-    Raises:
-        ChoiceError: If it chooses none.
-    """
-    if selection is None or callable(selection):
-        chosen = {n: p for n, p in own.items() if selection is None or selection(n, p)}
-    else:
-        patterns = [selection] if isinstance(selection, str) else list(selection)
-        chosen = {n: p for n, p in own.items() if any(fnmatchcase(n, pattern) for pattern in patterns)}
-    chosen = {n: p for n, p in chosen.items() if p.is_floating_point()}
-    if not chosen:
-        some = ", ".join(list(own)[:5]) or "none at all"
-        raise ChoiceError("parameters", selection, f"a choice of at least one floating-point parameter (here: {some})")
-    return chosen
 
 
 def wrap_model(model: nn.Module | ModelWrapper, **options: Any) -> ModelWrapper:

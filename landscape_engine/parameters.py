@@ -4,15 +4,17 @@ from __future__ import annotations
 
 import hashlib
 import math
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from fnmatch import fnmatchcase
 from typing import final
 
 import torch
 from torch import Tensor
 
-from .errors import MismatchError
+from .errors import ChoiceError, MismatchError
 
 Parameters = Mapping[str, Tensor]
+Selection = str | Sequence[str] | Callable[[str, Tensor], bool]
 
 PIECE = 2**15  # numbers that are worked on at a time: they stay in the processor's cache, and PyTorch uses one thread
 SAMPLE = 8  # numbers along each dimension of a tensor that tell whether it has changed
@@ -195,3 +197,25 @@ def as_bytes(tensor: Tensor) -> bytes:
     """The numbers of a tensor as they lie in memory."""
     t = tensor.detach().cpu().contiguous()
     return t.reshape(-1).view(torch.uint8).numpy().tobytes() if t.numel() else b""
+
+
+def select(own: Parameters, selection: Selection | None) -> dict[str, Tensor]:
+    """The floating-point parameters that a selection chooses.
+
+    Args:
+        own: Parameters by name.
+        selection: A name pattern (``"layer3.*"``), several, a predicate of (name, tensor), or None for all.
+
+    Raises:
+        ChoiceError: If it chooses none.
+    """
+    if selection is None or callable(selection):
+        chosen = {n: p for n, p in own.items() if selection is None or selection(n, p)}
+    else:
+        patterns = [selection] if isinstance(selection, str) else list(selection)
+        chosen = {n: p for n, p in own.items() if any(fnmatchcase(n, pattern) for pattern in patterns)}
+    chosen = {n: p for n, p in chosen.items() if p.is_floating_point()}
+    if not chosen:
+        some = ", ".join(list(own)[:5]) or "none at all"
+        raise ChoiceError("parameters", selection, f"a choice of at least one floating-point parameter (here: {some})")
+    return chosen

@@ -17,6 +17,7 @@ from .base import ExampleMetric, logits
 from .data import Examples, join, length
 
 _CROSS_ENTROPIES = (F.cross_entropy, F.nll_loss, nn.CrossEntropyLoss, nn.NLLLoss)
+_FEW = 64  # classes, up to which a softmax on a CPU is faster across rows than along them
 
 
 def _examples(inputs: Any, targets: Any, data: Any, batch_size: int, forward: Callable[..., Any] | None) -> Examples:
@@ -84,6 +85,8 @@ class Loss(ExampleMetric):
         is_cross_entropy = kind in _CROSS_ENTROPIES or isinstance(loss_function, _CROSS_ENTROPIES[2:])
         self.units = "nats" if kind in _CROSS_ENTROPIES else ""
         self._each = _unreduced(loss_function)
+        if self._each is not None and kind in (F.cross_entropy, nn.CrossEntropyLoss):
+            self._each = _across(self._each)
         self.whole = self._each is None and loss_function is not None
         self.single = self._each is not None
         self._class_weight: Tensor | None = _option(loss_function, "weight") if is_cross_entropy else None
@@ -169,6 +172,18 @@ def _unreduced(function: Callable[..., Tensor] | None) -> Callable[[Any, Any], T
     if function is not None and "reduction" in _keywords(function):
         return lambda outputs, targets: function(outputs, targets, reduction="none")
     return None
+
+
+def _across(each: Callable[[Any, Any], Tensor]) -> Callable[[Any, Any], Tensor]:
+    """A cross entropy that takes examples as the pixels of one picture: the same values, several times as fast."""
+
+    def values(outputs: Any, targets: Any) -> Tensor:
+        flat = isinstance(outputs, Tensor) and outputs.ndim == 2 and outputs.device.type == "cpu"
+        if not flat or outputs.shape[1] > _FEW or torch.is_grad_enabled():
+            return each(outputs, targets)
+        return each(outputs.mT[None], targets.mT[None] if targets.ndim == 2 else targets[None])[0]
+
+    return values
 
 
 def _option(function: Callable[..., Any] | None, name: str, default: Any = None) -> Any:
