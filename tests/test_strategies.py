@@ -54,8 +54,8 @@ def test_values_and_standard_errors_are_those_of_the_loop(strategy, name, size):
     except RuntimeError:  # others not at all, which the probe notices
         assert strategy == "vmap"
         return
-    if found is None:
-        assert strategy == "vmap"  # for models of other batches and statistics the loop stays
+    if found is None:  # for models of other types, batches and statistics the loop stays
+        assert strategy == "vmap" or dtype == torch.float16
         return
     wanted = as_array(found_by("loop", plane, metrics))
     tolerance = {torch.float16: 2e-2, torch.float32: 1e-5, torch.float64: 1e-12}[dtype]
@@ -84,30 +84,73 @@ class Convolved(nn.Module):
         return self.last(F.relu(self.first(x)).flatten(1))
 
 
-@pytest.mark.parametrize("module", [Shifted, Convolved])
-def test_the_first_layer_is_answered_from_products_and_nothing_else_is(module):
+class Normalized(nn.Module):
+    """A convolution, batch norm that is stored, and an activation in place of what went into it."""
+
+    def __init__(self):
+        super().__init__()
+        self.first, self.norm, self.last = nn.Conv2d(2, 4, 3), nn.BatchNorm2d(4), nn.Linear(16, 3)
+        self.norm.running_mean.uniform_(-1, 1), self.norm.running_var.uniform_(0.5, 2)
+
+    def forward(self, x):
+        x = self.norm(self.first(x - 0.5))
+        F.relu_(x)
+        return self.last(x.flatten(1))
+
+
+PREFIXES = {
+    Shifted: {"a.weight", "a.bias", "b.weight", "b.bias", "c.weight", "c.bias"},
+    Convolved: {"first.weight", "first.bias"},
+    Normalized: {"first.weight", "first.bias", "norm.weight", "norm.bias", "norm.running_mean", "norm.running_var"},
+}
+
+
+def reused(model, metrics, points=((-0.5,), (0.0,), (0.3,)), **options):
+    """The reuse strategy on a line, and its values, which are those of the loop."""
+    line = le.Line.random(model, normalization="none", one_dimensional=True, **options)
+    evaluator = le.Evaluator(line, metrics, "loop")
+    made = STRATEGIES["first-layer reuse"](line, evaluator.pipeline, evaluator._model)
+    with torch.no_grad():
+        found = made(points)
+    np.testing.assert_allclose(as_array(found), as_array(found_by("loop", line, metrics, points)), rtol=1e-11)
+    return made
+
+
+@pytest.mark.parametrize("module", PREFIXES)
+def test_what_comes_before_the_point_matters_is_computed_once(module):
     torch.manual_seed(0)
     model = module().double()
-    inputs = torch.randn(7, 2, 4, 4).double() if module is Convolved else torch.randn(7, 4).double()
-    loss = Loss(F.cross_entropy, inputs, torch.arange(7) % 3)
-    line = le.Line.random(model, normalization="none", one_dimensional=True)
-    points = [(-0.5,), (0.0,), (0.3,)]
-    evaluator = le.Evaluator(line, loss, "loop")
-    reuse = STRATEGIES["first-layer reuse"](line, evaluator.pipeline, evaluator._model)
-    with torch.no_grad():
-        found = reuse(points)
-    np.testing.assert_allclose(as_array(found), as_array(found_by("loop", line, loss, points)), rtol=1e-12)
-    answered = {key[1] for key in reuse._layer._products}
-    assert answered == ({"a.weight", "b.weight"} if module is Shifted else {"first.weight"})
+    inputs = torch.randn(7, 4) if module is Shifted else torch.randn(7, 2, 4, 4)
+    made = reused(model, Loss(F.cross_entropy, inputs.double(), torch.arange(7) % 3))
+    still = {"norm.weight", "norm.bias"} if module is Normalized else set()  # they move, and so end the prefix
+    assert made._prefix._used == PREFIXES[module] - still - {n for n in PREFIXES[module] if "running" in n}
 
 
-def test_gradients_are_not_answered_from_products():
+def test_batch_norm_that_stays_is_part_of_what_is_affine():
     torch.manual_seed(0)
+    wrapped = le.ModelWrapper(Normalized().double(), parameters=["first.*", "last.*"])
+    inputs = torch.randn(7, 2, 4, 4).double()
+    made = reused(wrapped, Loss(F.cross_entropy, inputs, torch.arange(7) % 3))
+    assert made._prefix._used == PREFIXES[Normalized]
+
+
+def test_layers_that_a_subspace_leaves_alone_are_computed_once():
+    torch.manual_seed(0)
+    wrapped = le.ModelWrapper(nn.Sequential(nn.Linear(4, 8), nn.Tanh(), nn.Linear(8, 3)).double(), parameters="2.*")
+    made = reused(wrapped, Loss(F.cross_entropy, *data(torch.float64)))
+    assert made._prefix._used == {"0.weight", "0.bias", "2.weight", "2.bias"}
+    assert not made._prefix._asked  # no parameter was formed at any point
+
+
+def test_little_memory_keeps_nothing_and_changes_no_value(monkeypatch):
+    monkeypatch.setattr("landscape_engine.evaluation.prefix.MEMORY", 100)
     model = nn.Sequential(nn.Linear(4, 8), nn.Tanh(), nn.Linear(8, 3)).double()
-    slope = GradientNorm(Loss(F.cross_entropy, *data(torch.float64)))
-    plane = le.Plane.random(model)
-    found = as_array(found_by("first-layer reuse", plane, slope))[:, :, 0]
-    np.testing.assert_allclose(found, as_array(found_by("loop", plane, slope))[:, :, 0], rtol=1e-12)
+    assert not reused(model, Loss(F.cross_entropy, *data(torch.float64)))._prefix._used
+
+
+def test_gradients_leave_the_loop():
+    plane = le.Plane.random(nn.Sequential(nn.Linear(4, 8), nn.Tanh(), nn.Linear(8, 3)))
+    assert found_by("first-layer reuse", plane, GradientNorm(Loss(F.cross_entropy, *data()))) is None
 
 
 @pytest.mark.parametrize("fastest", ["loop", *OTHERS])

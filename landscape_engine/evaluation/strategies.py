@@ -15,7 +15,8 @@ from torch import Tensor
 from ..metrics.base import Estimate, ExampleMetric, MetricPipeline, PairMetric, moments, ratio
 from ..models import ModelWrapper
 from ..subspaces import AffineSubspace, Subspace
-from .first_layer import FirstLayer
+from .prefix import Prefix
+from .products import Products
 
 WORTH_A_PROBE = 200  # points to be evaluated: a probe costs about ten
 PROBED = 2  # points of the run at which strategies are compared
@@ -78,28 +79,30 @@ class Loop(Strategy):
 
 
 @final
-class FirstLayerReuse(Strategy):
-    """One point after the other, the layer that sees the data from products that are computed once."""
+class Reuse(Strategy):
+    """One point after the other; what a model does before the point matters, up to its first layer, is done once."""
 
     name = "first-layer reuse"
 
     def __init__(self, subspace: AffineSubspace, pipeline: MetricPipeline, model: ModelWrapper) -> None:
         super().__init__(subspace, pipeline, model)
-        self._layer = FirstLayer(subspace, pipeline.metrics)
+        self._batches = [b for m in pipeline.metrics if m.data is not None for b in m.data.batches()]
+        self._prefix = Prefix(subspace, model, self._batches)
 
     @classmethod
     def fits(cls, subspace: Subspace, pipeline: MetricPipeline, model: ModelWrapper) -> bool:
-        """On lines, planes and cubes, for metrics of data."""
-        return isinstance(subspace, AffineSubspace) and any(m.data is not None for m in pipeline.metrics)
+        """On lines, planes and cubes, for means over examples, of models whose calls leave no trace."""
+        means = all(isinstance(m, ExampleMetric) for m in pipeline.metrics)
+        plain = model.batch_norm == "stored" and model.mode == "eval"
+        same = all(p.dtype == model.dtype for p in model.parameters.values())
+        held = isinstance(subspace, AffineSubspace) and bool(subspace.dims) and not subspace.keeps_seeds
+        return means and held and plain and same
 
     def __call__(self, points: Sequence[Point]) -> Found:
         """Values and standard errors at points."""
         found = []
         for point in points:
-            model = self.model.at(self.subspace.state_at(point)).settled()
-            with self._layer.at(point, model.parameters):
-                found.append(self.pipeline(model))
-            del model  # before the next one is made
+            found.append(self.pipeline(self._prefix.at(point)))
         return found
 
 
@@ -114,7 +117,7 @@ class Vmap(Strategy):
         self._metrics = [m for m in pipeline.metrics if isinstance(m, ExampleMetric)]
         size = sum(p.numel() for p in model.parameters.values())
         rows = max(len(t) for t in next(iter(self._metrics[0].data.batches())) if isinstance(t, Tensor))
-        self.chunk = max(2, min(64, ROOM // (size + 64 * rows)))
+        self.chunk = max(2, min(128, ROOM // (size + 64 * rows)))
 
     @classmethod
     def fits(cls, subspace: Subspace, pipeline: MetricPipeline, model: ModelWrapper) -> bool:
@@ -133,26 +136,32 @@ class Vmap(Strategy):
         """Values and standard errors at points."""
         subspace, data = self.subspace, self._metrics[0].data
         assert isinstance(subspace, AffineSubspace)
-        shares = torch.tensor(points, dtype=self.model.dtype, device=next(iter(subspace.origin.values())).device)
+        here = next(iter(subspace.origin.values()))
+        shares = torch.tensor(points, dtype=here.dtype, device=here.device)
         states = {
-            n: o + sum(torch.tensordot(shares[:, k, None], d[n][None], 1) for k, d in enumerate(subspace.directions))
+            n: torch.addmm(o.reshape(1, -1), shares, torch.stack([d[n].reshape(-1) for d in subspace.directions])).view(
+                -1, *o.shape
+            )
             for n, o in subspace.origin.items()
         }
         total, count = torch.zeros(len(points), len(self._metrics), 5, dtype=torch.float64), 0
         for batch in data.batches():
 
             def measured(theta: dict[str, Tensor], batch: object = batch) -> Tensor:
-                outputs = data.outputs(self.model.at(theta), batch)
+                with Products():
+                    outputs = data.outputs(self.model.at(theta), batch)
                 return torch.stack([moments(*m.contributions(outputs, batch)) for m in self._metrics])
 
             total += torch.vmap(measured)(states).cpu()
             count += len(batch[0])
-        named = [[(m, t) for m, t in zip(self._metrics, row, strict=True)] for row in total]
-        found = [{m.name: ratio(t, count) for m, t in row} for row in named]
-        return [{m.name: v[m.name] if m.single else Estimate(v[m.name].value) for m in self._metrics} for v in found]
+        found = []
+        for row in total.tolist():
+            estimates = [(m, ratio(sums, count)) for m, sums in zip(self._metrics, row, strict=True)]
+            found.append({m.name: e if m.single else Estimate(e.value) for m, e in estimates})
+        return found
 
 
-STRATEGIES: dict[str, type[Strategy]] = {s.name: s for s in (Loop, FirstLayerReuse, Vmap)}
+STRATEGIES: dict[str, type[Strategy]] = {s.name: s for s in (Loop, Reuse, Vmap)}
 
 
 def choose(loop: Strategy, points: Sequence[Point], asked: str = "auto") -> tuple[Strategy, Found]:

@@ -228,9 +228,9 @@ def moments(sums: Tensor, weights: Tensor) -> Tensor:
     return torch.stack([s.sum(), w.sum(), s @ s, s @ w, w @ w])
 
 
-def ratio(total: Tensor, count: int) -> Estimate:
+def ratio(total: Sequence[float], count: int) -> Estimate:
     """The mean s / w of examples, from the sum of their moments, and its standard error; NaN where no weight is."""
-    s, w, ss, sw, ww = total.tolist()
+    s, w, ss, sw, ww = total
     if w == 0:
         return Estimate(float("nan"))
     mean = s / w
@@ -255,7 +255,7 @@ class _RatioSum:
 
     def estimate(self) -> Estimate:
         """The mean and its standard error."""
-        return ratio(self._sums, self._count)
+        return ratio(self._sums.tolist(), self._count)
 
 
 def _prepare(metrics: Sequence[ExampleMetric], model_wrapper: ModelWrapper) -> None:

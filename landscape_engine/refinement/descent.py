@@ -82,9 +82,7 @@ class Descent:
     @property
     def span(self) -> float:
         """Range of the finite values; 0 if it is only rounding."""
-        finite = self.surface[np.isfinite(self.surface)]
-        span = float(np.ptp(finite)) if finite.size else 0.0
-        return span if span > 1e-12 * float(np.abs(finite).max(initial=0.0)) else 0.0
+        return span_of(self.surface)
 
     @property
     def _grid(self) -> tuple[slice, ...]:
@@ -130,6 +128,13 @@ class Descent:
         ratios = ratios[np.isfinite(ratios)]
         if ratios.size >= FEWEST:
             self._decay = float(np.clip(np.quantile(ratios, USUAL), SMALLEST_DECAY, LARGEST_DECAY))
+
+
+def span_of(values: Array) -> float:
+    """Range of the finite values; 0 if it is only rounding."""
+    finite = values[np.isfinite(values)]
+    span = float(np.ptp(finite)) if finite.size else 0.0
+    return span if span > 1e-12 * float(np.abs(finite).max(initial=0.0)) else 0.0
 
 
 def _first_surplus(coarse: Array, fewest: int) -> Array:

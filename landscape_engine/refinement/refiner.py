@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 from ..errors import ChoiceError
 from ..landscape import SCALES, transform
 from .audits import calibrate, choose
-from .descent import Descent, Rule
+from .descent import Descent, Rule, span_of
 from .interpolation import Array, Mask, coarse_stride
 
 # Of the tolerance, what the expected surplus of a predicted node may take: before audits and after them.
@@ -136,6 +136,8 @@ class Refiner:
             empty = np.full(self.shape, np.nan)
             return Analysis(np.argwhere(~known) * self.stride, empty, empty, 0.0)
         values = transform(self.values, self.scale, self.vmax)
+        if self.computed.all():
+            return Analysis(np.argwhere(~known), values, np.zeros(self.shape), span_of(values))
         wanted, factor = self._rounds(values)
         final = Descent(values, self.computed, self.computed, self.stride)
         error, span = np.where(self.computed, 0.0, factor * final.error), final.span
@@ -146,12 +148,14 @@ class Refiner:
     def _rounds(self, values: Array) -> tuple[Mask, Array]:
         """Replay the rounds: the nodes that the first unfinished one wants, and the calibration so far."""
         nothing, factor, share = np.zeros(self.shape, dtype=bool), np.ones(self.shape), FIRST_SHARE
+        if not self.tolerance:
+            return self._next_level() if span_of(values) else nothing, factor
         used, audits, forced = nothing.copy(), nothing, nothing
         used[self._coarse] = True
         for _ in range(ROUNDS):
             rule = Rule(self.tolerance, share, factor, forced, self._whole)
             descent = Descent(values, self.computed, used, self.stride, rule)
-            if descent.missing.any() or not descent.span or not self.tolerance:
+            if descent.missing.any() or not descent.span:
                 return descent.missing, factor
             audits = choose(descent.used & ~(audits & ~descent.needed), self.stride, self.seed)
             before, used = used, descent.used | audits
@@ -164,6 +168,18 @@ class Refiner:
             failed = audits & ~(audited.miss <= self.tolerance * audited.span)
             forced = forced | self._coarsest(failed, used)
         return nothing, factor
+
+    def _next_level(self) -> Mask:
+        """The nodes of the coarsest level that is not complete."""
+        missing, stride = ~self.computed, self.stride
+        while stride > 1:
+            stride //= 2
+            wanted = np.zeros(self.shape, dtype=bool)
+            grid = (slice(None, None, stride),) * len(self.shape)
+            wanted[grid] = missing[grid]
+            if wanted.any():
+                break
+        return wanted
 
     def _coarsest(self, failed: Mask, used: Mask) -> Mask:
         """In the blocks of some nodes, those of the coarsest level that is not computed there."""
