@@ -17,7 +17,8 @@ from ..metrics.elsewhere import in_type
 from ..models import ModelWrapper
 from ..parameters import Parameters, pieces
 from ..subspaces import AffineSubspace, Subspace
-from .strategies import PROBED, STRATEGIES, WORTH_A_PROBE, Loop, Strategy, choose
+from .probe import OFFERED, WORTH_A_PROBE, choose, forced, parse
+from .strategies import Loop, Strategy
 
 MEMORY_CAP = 2 * 2**30  # bytes that the values of one call may take
 
@@ -38,7 +39,8 @@ class Evaluator:
     Args:
         subspace: Where.
         metrics: What: a metric, several, or a pipeline.
-        strategy: How: a key of ``STRATEGIES``, or ``"auto"`` for the fastest (see ``many``).
+        strategy: How: ``"auto"`` for the fastest (see ``many``), a key of ``STRATEGIES``, or what a result has
+            recorded, such as ``"first-layer reuse, 256 examples at a time, channels last"``.
         precision: In which type of numbers the model computes: ``"model"``, its own; ``"float32"`` or ``"float64"``,
             in which points are then formed too; ``"bfloat16"``, for products of matrices and convolutions only, which
             is what PyTorch calls autocast. Means are float64 in any case.
@@ -61,8 +63,7 @@ class Evaluator:
         for metric in self.pipeline.metrics:
             if metric.data is not None:
                 _check_that_it_moves(self._model, metric.data)
-        if strategy not in ("auto", *STRATEGIES):
-            raise ChoiceError("strategy", strategy, f"one of auto, {', '.join(STRATEGIES)}")
+        parse(strategy)
         self._asked = strategy
         self._strategy: Strategy = Loop(subspace, self.pipeline, self._model)
         self._ready = strategy == "loop" or bool(self._pairs)
@@ -75,7 +76,7 @@ class Evaluator:
     @property
     def chunk(self) -> int:
         """How many points are best evaluated together; at first, those that the strategies are tried at."""
-        return self._strategy.chunk if self._ready else PROBED
+        return self._strategy.chunk if self._ready else OFFERED
 
     def __call__(self, coordinates: Sequence[float]) -> dict[str, Estimate]:
         """Each metric's value and standard error at one point.
@@ -102,10 +103,16 @@ class Evaluator:
     def _many(self, points: Sequence[Sequence[float]], planned: int) -> list[dict[str, Estimate]]:
         if not self._ready and (self._asked != "auto" or planned >= WORTH_A_PROBE):
             self._ready, self._model.memory = True, None  # what is compared starts from nothing
-            self._strategy, found = choose(self._strategy, points[:PROBED], self._asked)
+            if self._asked == "auto":
+                self._strategy, found = choose(self._strategy, points[:OFFERED], planned)
+            else:
+                self._strategy, found = forced(self._strategy, points[:OFFERED], self._asked)
             points = points[len(found) :]
             return [*found, *(self._many(points, 0) if points else [])]
-        return [values for point in points for values in self._at([point])] if self.chunk == 1 else self._at(points)
+        values: list[dict[str, Estimate]] = []
+        while len(values) < len(points):
+            values += self._at(points[len(values) : len(values) + self._strategy.chunk])
+        return values
 
     def _roughly(self) -> AbstractContextManager[Any]:
         device = next(iter(self._model.parameters.values())).device.type
@@ -126,6 +133,10 @@ class Evaluator:
         except LandscapeError:
             raise
         except Exception as error:
+            smaller = self._strategy.smaller() if _is_out_of_memory(error) else None
+            if smaller is not None:
+                self._strategy = smaller
+                return self._at(points[: smaller.chunk])
             point = dict(zip(self.subspace.dims, (float(c) for c in points[0]), strict=True))
             where = ", ".join(f"{dim} = {value:.6g}" for dim, value in point.items()) or "the point"
             reason = next(iter(str(error).splitlines()), "no reason given")
@@ -134,6 +145,10 @@ class Evaluator:
                 "Check that the model accepts the data and that the metric accepts the model's outputs.",
                 point=point,
             ) from error
+
+
+def _is_out_of_memory(error: Exception) -> bool:
+    return isinstance(error, torch.OutOfMemoryError | MemoryError) or "can't allocate memory" in str(error)
 
 
 def _check_that_it_moves(model: ModelWrapper, data: Examples) -> None:

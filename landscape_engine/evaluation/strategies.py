@@ -1,32 +1,47 @@
-"""Ways to evaluate metrics at points, all with the same values, and which of them is the fastest here."""
+"""Ways to evaluate metrics at points, all with the same values."""
 
 from __future__ import annotations
 
 import abc
-import math
-import time
-import warnings
+import copy
 from collections.abc import Sequence
-from typing import ClassVar, final
+from dataclasses import dataclass, replace
+from typing import Any, ClassVar, final
 
 import torch
 from torch import Tensor
 
 from ..metrics.base import Estimate, ExampleMetric, MetricPipeline, PairMetric, moments, ratio
+from ..metrics.data import Examples, length, tensors
 from ..models import ModelWrapper
 from ..subspaces import AffineSubspace, Subspace
 from .prefix import Prefix
 from .products import Products
 
-WORTH_A_PROBE = 200  # points to be evaluated: a probe costs about ten
-PROBED = 2  # points of the run at which strategies are compared
-TIMED = 8  # points whose time is taken, if they are evaluated together
-GAIN = 1.1  # by which another strategy must be faster than the plain loop
 SMALL = 20_000  # parameters of a model that may gain by vectorization on a CPU
+LARGEST = 128  # points evaluated together
 ROOM = 2**24  # numbers that the parameters and activations of points evaluated together may have, roughly
 
 Point = Sequence[float]
 Found = list[dict[str, Estimate]]
+
+
+@dataclass(frozen=True)
+class Options:
+    """How examples are taken, which changes time and memory and no value.
+
+    Attributes:
+        rows: At a time, at most; None for as many as the metrics say.
+        channels_last: Whether pictures have their channels last in memory.
+    """
+
+    rows: int | None = None
+    channels_last: bool = False
+
+    @property
+    def words(self) -> list[str]:
+        """For the provenance."""
+        return [f"{self.rows} examples at a time"] * bool(self.rows) + ["channels last"] * self.channels_last
 
 
 class Strategy(abc.ABC):
@@ -36,14 +51,39 @@ class Strategy(abc.ABC):
         subspace: Where the points are.
         pipeline: What is evaluated.
         model: A private copy of the model.
+        options: How examples are taken.
     """
 
-    name: ClassVar[str]
+    kind: ClassVar[str]
     chunk = 1
 
-    def __init__(self, subspace: Subspace, pipeline: MetricPipeline, model: ModelWrapper) -> None:
-        self.subspace, self.pipeline, self.model = subspace, pipeline, model
+    def __init__(
+        self, subspace: Subspace, pipeline: MetricPipeline, model: ModelWrapper, options: Options = Options()
+    ) -> None:
+        self.subspace, self.model, self.options, self._whole = subspace, model, options, pipeline
+        self.pipeline = pipeline.arranged(options.rows, options.channels_last)
         self.last = model
+
+    @property
+    def name(self) -> str:
+        """Which it is, and its options."""
+        return ", ".join([self.kind, *self.options.words])
+
+    @property
+    def rows(self) -> int:
+        """Examples in the largest batch."""
+        return max((length(b) for data in self.pipeline.data for b in data.batches()), default=0)
+
+    def altered(self, **options: Any) -> Strategy | None:
+        """The same strategy with other options; None where these change nothing, or where batches count."""
+        if self.model.batch_norm == "batch" or self.model.mode != "eval":
+            return None
+        other = type(self)(self.subspace, self._whole, self.model, replace(self.options, **options))
+        return None if [*map(_layout, other.pipeline.data)] == [*map(_layout, self.pipeline.data)] else other
+
+    def smaller(self) -> Strategy | None:
+        """The same strategy with half of the memory; None where nothing is left to halve."""
+        return self.altered(rows=self.rows // 2) if self.rows > 1 else None
 
     @classmethod
     @abc.abstractmethod
@@ -55,11 +95,15 @@ class Strategy(abc.ABC):
         """Values and standard errors at points."""
 
 
+def _layout(data: Examples) -> list[Any]:
+    return [[(t.shape, t.stride()) for t in tensors(batch)] for batch in data.batches()]
+
+
 @final
 class Loop(Strategy):
     """One point after the other."""
 
-    name = "loop"
+    kind = "loop"
 
     @classmethod
     def fits(cls, subspace: Subspace, pipeline: MetricPipeline, model: ModelWrapper) -> bool:
@@ -82,12 +126,13 @@ class Loop(Strategy):
 class Reuse(Strategy):
     """One point after the other; what a model does before the point matters, up to its first layer, is done once."""
 
-    name = "first-layer reuse"
+    kind = "first-layer reuse"
 
-    def __init__(self, subspace: AffineSubspace, pipeline: MetricPipeline, model: ModelWrapper) -> None:
-        super().__init__(subspace, pipeline, model)
-        self._batches = [b for m in pipeline.metrics if m.data is not None for b in m.data.batches()]
-        self._prefix = Prefix(subspace, model, self._batches)
+    def __init__(
+        self, subspace: AffineSubspace, pipeline: MetricPipeline, model: ModelWrapper, options: Options = Options()
+    ) -> None:
+        super().__init__(subspace, pipeline, model, options)
+        self._prefix = Prefix(subspace, model, [b for data in self.pipeline.data for b in data.batches()])
 
     @classmethod
     def fits(cls, subspace: Subspace, pipeline: MetricPipeline, model: ModelWrapper) -> bool:
@@ -110,14 +155,23 @@ class Reuse(Strategy):
 class Vmap(Strategy):
     """Several points in one call of vectorized functions, which spares small models the cost of calls."""
 
-    name = "vmap"
+    kind = "vmap"
 
-    def __init__(self, subspace: AffineSubspace, pipeline: MetricPipeline, model: ModelWrapper) -> None:
-        super().__init__(subspace, pipeline, model)
+    def __init__(
+        self, subspace: AffineSubspace, pipeline: MetricPipeline, model: ModelWrapper, options: Options = Options()
+    ) -> None:
+        super().__init__(subspace, pipeline, model, options)
         self._metrics = [m for m in pipeline.metrics if isinstance(m, ExampleMetric)]
         size = sum(p.numel() for p in model.parameters.values())
-        rows = max(len(t) for t in next(iter(self._metrics[0].data.batches())) if isinstance(t, Tensor))
-        self.chunk = max(2, min(128, ROOM // (size + 64 * rows)))
+        self.chunk = max(2, min(LARGEST, ROOM // (size + 64 * self.rows)))
+
+    def smaller(self) -> Strategy | None:
+        """The same with half of the memory: of the points evaluated together, then of the examples."""
+        if self.chunk == 1:
+            return super().smaller()
+        other = copy.copy(self)
+        other.chunk //= 2
+        return other
 
     @classmethod
     def fits(cls, subspace: Subspace, pipeline: MetricPipeline, model: ModelWrapper) -> bool:
@@ -134,7 +188,7 @@ class Vmap(Strategy):
 
     def __call__(self, points: Sequence[Point]) -> Found:
         """Values and standard errors at points."""
-        subspace, data = self.subspace, self._metrics[0].data
+        subspace, (data,) = self.subspace, self.pipeline.data
         assert isinstance(subspace, AffineSubspace)
         here = next(iter(subspace.origin.values()))
         shares = torch.tensor(points, dtype=here.dtype, device=here.device)
@@ -153,7 +207,7 @@ class Vmap(Strategy):
                 return torch.stack([moments(*m.contributions(outputs, batch)) for m in self._metrics])
 
             total += torch.vmap(measured)(states).cpu()
-            count += len(batch[0])
+            count += length(batch)
         found = []
         for row in total.tolist():
             estimates = [(m, ratio(sums, count)) for m, sums in zip(self._metrics, row, strict=True)]
@@ -161,70 +215,4 @@ class Vmap(Strategy):
         return found
 
 
-STRATEGIES: dict[str, type[Strategy]] = {s.name: s for s in (Loop, Reuse, Vmap)}
-
-
-def choose(loop: Strategy, points: Sequence[Point], asked: str = "auto") -> tuple[Strategy, Found]:
-    """The fastest strategy that gives the values of the plain loop at some points, and those values.
-
-    Args:
-        loop: The plain loop.
-        points: Where it is tried.
-        asked: A strategy, to be taken if it gives the same values; or ``"auto"``.
-    """
-    with torch.no_grad():
-        try:
-            expected, best = loop(points), loop
-            fastest = math.inf if asked != "auto" else _seconds(loop, points) / GAIN
-        except Exception:
-            return loop, []  # the evaluation itself will say what is wrong, and where
-        for name, kind in STRATEGIES.items():
-            if kind is Loop or name not in (asked, asked.replace("auto", name)):
-                continue
-            if not kind.fits(loop.subspace, loop.pipeline, loop.model):
-                continue
-            try:
-                with warnings.catch_warnings():
-                    warnings.simplefilter("ignore")  # that a layer is vectorized badly, which its time will tell
-                    tried, same = _tried(kind, loop, points, expected)
-                several = [*points] * (min(tried.chunk, TIMED) // len(points) or 1)
-                took = _seconds(tried, several, fastest) if same else math.inf
-            except Exception:  # what it cannot do, the loop can
-                continue
-            if took < fastest:
-                best, fastest = tried, took
-    return best, expected
-
-
-def _tried(kind: type[Strategy], loop: Strategy, points: Sequence[Point], expected: Found) -> tuple[Strategy, bool]:
-    """A strategy, and whether it gives the values of the plain loop."""
-    made = kind(loop.subspace, loop.pipeline, loop.model)
-    return made, _agree(made(points), expected, loop.model.dtype)
-
-
-def _seconds(strategy: Strategy, points: Sequence[Point], enough: float = math.inf) -> float:
-    """The time of one point: the shorter of two tries, since other work on the machine only adds to it.
-
-    Args:
-        strategy: How.
-        points: Evaluated together.
-        enough: A time; what takes twice as long at first is not tried again.
-    """
-    times: list[float] = []
-    while len(times) < 2 and not (times and times[0] > 2 * enough):
-        start = time.perf_counter()
-        strategy(points)
-        times.append((time.perf_counter() - start) / len(points))
-    return min(times)
-
-
-def _agree(found: Found, expected: Found, dtype: torch.dtype) -> bool:
-    tolerance = 1e-5 if dtype == torch.float32 else 1e-12
-
-    def near(a: Estimate, b: Estimate) -> bool:
-        pair = (a.value, b.value)
-        return all(map(math.isnan, pair)) or math.isclose(*pair, rel_tol=tolerance, abs_tol=tolerance)
-
-    return all(
-        near(a[n], b[n]) for a, b in zip(found, expected, strict=True) for n in b if isinstance(b[n].value, float)
-    )
+STRATEGIES: dict[str, type[Strategy]] = {s.kind: s for s in (Loop, Reuse, Vmap)}

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import abc
+import copy
 from collections import Counter
 from collections.abc import Iterator, Sequence
 from itertools import islice
@@ -280,10 +281,12 @@ def _neighbors(data: Examples, model_wrapper: ModelWrapper) -> Iterator[list[tup
     yield parts
 
 
-def _measure_examples(metrics: Sequence[ExampleMetric], model_wrapper: ModelWrapper) -> list[Estimate]:
-    """Several metrics of the same data from one forward pass."""
+def _measure_examples(
+    metrics: Sequence[ExampleMetric], model_wrapper: ModelWrapper, data: Examples | None = None
+) -> list[Estimate]:
+    """Several metrics of the same data from one forward pass; ``data`` are these data in another arrangement."""
     sums = [_RatioSum() for _ in metrics]
-    data = metrics[0].data
+    data = metrics[0].data if data is None else data
     _prepare([m for m in metrics if not m.sure], model_wrapper)
     kept: list[tuple[Any, Any]] = []
     for batch in data.batches():
@@ -327,12 +330,34 @@ class MetricPipeline:
                     self._groups.append([metric])
                 else:
                     same.append(metric)
+        self._data = [group[0].data for group in self._groups]
+
+    @property
+    def data(self) -> list[Examples]:
+        """What models are called with, each once."""
+        return self._data
+
+    def arranged(self, rows: int | None, channels_last: bool) -> MetricPipeline:
+        """The same metrics with other arrangements of their examples, where these cannot matter.
+
+        They can if a metric needs all examples together or a model gives the mean of a batch.
+
+        Args:
+            rows: Examples at a time, at most.
+            channels_last: Whether pictures have their channels last in memory.
+        """
+        other = copy.copy(self)
+        other._data = [
+            data.arranged(rows, channels_last) if all(m.sure and m.single and not m.whole for m in group) else data
+            for data, group in zip(self._data, self._groups, strict=True)
+        ]
+        return other
 
     def __call__(self, model_wrapper: ModelWrapper) -> dict[str, Estimate]:
         """Each metric's value and standard error, by name."""
         found: dict[str, Estimate] = {}
-        for group in self._groups:
-            estimates = _measure_examples(group, model_wrapper)
+        for group, data in zip(self._groups, self._data, strict=True):
+            estimates = _measure_examples(group, model_wrapper, data)
             found.update((m.name, e) for m, e in zip(group, estimates, strict=True))
         for metric in self.metrics:
             if metric.name not in found:

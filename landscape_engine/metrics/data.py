@@ -137,6 +137,21 @@ class Examples:
             other._kept, other._source, other.streamed = batches, batches, False
         return other
 
+    def arranged(self, rows: int | None = None, channels_last: bool = False) -> Examples:
+        """The same examples, fewer at a time or with the channels of pictures last in memory: no value changes.
+
+        Args:
+            rows: At most so many at a time, if they are a pair of tensors; other batches stay as they were given.
+            channels_last: For inputs (N, C, H, W).
+        """
+        if self._pair is None:
+            return self
+        other, (inputs, targets) = copy.copy(self), self._pair
+        other.batch_size = min(self.batch_size, rows or self.batch_size)
+        if channels_last and inputs.ndim == 4:
+            other._pair = inputs.contiguous(memory_format=torch.channels_last), targets
+        return other
+
     def sharing(self, other: Examples) -> Examples:
         """The same, of the batches of another one, with which it then shares forward passes."""
         mine = copy.copy(self)

@@ -1,0 +1,158 @@
+"""Which way to evaluate is the fastest here: a short trial at the first points of a run."""
+
+from __future__ import annotations
+
+import math
+import re
+import time
+import warnings
+from collections.abc import Callable, Sequence
+from functools import partial
+from typing import final
+
+import torch
+
+from ..errors import ChoiceError
+from ..metrics.base import Estimate
+from .strategies import STRATEGIES, Found, Loop, Options, Point, Strategy
+
+WORTH_A_PROBE = 200  # points to be evaluated
+PROBED = 2  # points at which values are compared
+OFFERED = 24  # points that a probe can make use of
+TIMED = 16  # points whose time is taken, of those evaluated together
+SHARE, MOST = 0.05, 0.3  # what a probe may cost: of the time of the run, and in seconds
+GAIN = 1.1  # by which something else must be faster
+ROWS = (256, 64, 16)  # examples at a time that are tried
+
+
+def parse(name: str) -> tuple[str, Options]:
+    """A strategy and its options from the name that a result records.
+
+    Raises:
+        ChoiceError: If there is none of this name.
+    """
+    kind, *words = name.split(", ")
+    rows = [int(m[1]) for w in words if (m := re.fullmatch(r"([1-9]\d*) examples at a time", w))]
+    options = Options(rows[0] if rows else None, "channels last" in words)
+    if kind not in ("auto", *STRATEGIES) or words != options.words or (kind == "auto" and words):
+        raise ChoiceError("strategy", name, f"one of auto, {', '.join(STRATEGIES)}")
+    return kind, options
+
+
+def forced(loop: Strategy, points: Sequence[Point], name: str) -> tuple[Strategy, Found]:
+    """The strategy of a name if it fits and gives the values of the plain loop, else the loop; and those values."""
+    kind, options = parse(name)
+    trial = _Trial(loop, points)
+    if STRATEGIES[kind].fits(loop.subspace, loop.pipeline, loop.model):
+        trial.take(lambda: STRATEGIES[kind](loop.subspace, loop.pipeline, loop.model, options))
+    return trial.best, trial.found
+
+
+def choose(loop: Strategy, points: Sequence[Point], planned: int) -> tuple[Strategy, Found]:
+    """The fastest of those that give the values of the plain loop, and the values of the first points.
+
+    One thing after another is tried, and kept if it is faster: each strategy, fewer examples at a time, channels last.
+    What is evaluated on the way at points of the run is not evaluated again.
+
+    Args:
+        loop: The plain loop.
+        points: The first of the run.
+        planned: How many points there will be, roughly.
+    """
+    trial = _Trial(loop, points, planned)
+    for kind in STRATEGIES.values():
+        if kind is not Loop and kind.fits(loop.subspace, loop.pipeline, loop.model):
+            trial.consider(partial(kind, loop.subspace, loop.pipeline, loop.model))
+    for rows in ROWS:
+        if rows < trial.best.rows and not trial.consider(partial(trial.best.altered, rows=rows)):
+            break
+    trial.consider(partial(trial.best.altered, channels_last=True))
+    return trial.best, trial.found
+
+
+@final
+class _Trial:
+    """The best way so far, and what finding it has cost.
+
+    Attributes:
+        best: The plain loop at first.
+        found: Values of the first points of the run.
+        seconds: What a point takes by the best way.
+    """
+
+    def __init__(self, loop: Strategy, points: Sequence[Point], planned: int = 0) -> None:
+        self.best, self.seconds, self.found = loop, math.inf, Found()
+        self._points, self._spent, self._loop = points, 0.0, loop
+        on_cpu = all(p.device.type == "cpu" for p in loop.model.parameters.values())
+        # Where one thread does all the work, what others do on the machine meanwhile does not count.
+        self._clock = time.thread_time if on_cpu and torch.get_num_threads() == 1 else time.perf_counter
+        try:
+            for point in points[:PROBED]:
+                found, took = self._timed(loop, [point])
+                self.found += found
+                self.seconds = min(self.seconds, took)
+        except Exception:
+            self.found = []  # the evaluation itself will say what is wrong, and where
+        self._expected = list(self.found)
+        self._allowed = min(MOST, SHARE * planned * self.seconds)
+
+    def take(self, make: Callable[[], Strategy]) -> None:
+        """Take another way if it gives the same values."""
+        made = self._verified(make) if self._expected else None
+        self.best = made or self.best
+
+    def consider(self, make: Callable[[], Strategy | None]) -> bool:
+        """Take another way if it gives the same values in less time; whether it does."""
+        least = PROBED * self.seconds  # what it costs to compare the values
+        if not self._expected or self._spent + least > self._allowed:
+            return False
+        start, known = self._clock(), len(self.found)
+        made = self._verified(make)
+        took = math.inf if made is None else self._raced(made)
+        self._spent += max(0.0, self._clock() - start - (len(self.found) - known) * self.seconds)
+        if made is None or took * GAIN > self.seconds:
+            return False
+        self.best, self.seconds = made, took
+        return True
+
+    def _verified(self, make: Callable[[], Strategy | None]) -> Strategy | None:
+        """What was made, if it gives the values of the loop at the first points."""
+        try:
+            with warnings.catch_warnings():
+                warnings.simplefilter("ignore")  # that a layer is vectorized badly, which its time will tell
+                made = make()
+                found = None if made is None else self._timed(made, self._points[: len(self._expected)])[0]
+        except Exception:  # what it cannot do, the loop can
+            return None
+        return made if found is not None and _agree(found, self._expected, self._loop.model.dtype) else None
+
+    def _raced(self, made: Strategy) -> float:
+        """Its time of a point: the shorter of two tries, unless the first one is hopeless."""
+        best = math.inf
+        for _ in range(2):
+            count = min(made.chunk, TIMED)
+            fresh = self._points[len(self.found) : len(self.found) + count]
+            found, took = self._timed(made, fresh or self._points[:count])
+            self.found += found if fresh else []
+            best = min(best, took)
+            if best > 2 * self.seconds:
+                break
+        return best
+
+    def _timed(self, strategy: Strategy, points: Sequence[Point]) -> tuple[Found, float]:
+        start = self._clock()
+        with torch.no_grad():
+            found = strategy(points)
+        return found, (self._clock() - start) / len(points)
+
+
+def _agree(found: Found, expected: Found, dtype: torch.dtype) -> bool:
+    tolerance = 1e-5 if dtype == torch.float32 else 1e-12
+
+    def near(a: Estimate, b: Estimate) -> bool:
+        pair = (a.value, b.value)
+        return all(map(math.isnan, pair)) or math.isclose(*pair, rel_tol=tolerance, abs_tol=tolerance)
+
+    return all(
+        near(a[n], b[n]) for a, b in zip(found, expected, strict=True) for n in b if isinstance(b[n].value, float)
+    )
