@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Iterable, Sequence
 from contextlib import AbstractContextManager, nullcontext
 from typing import Any, final
@@ -17,10 +18,12 @@ from ..metrics.elsewhere import in_type
 from ..models import ModelWrapper
 from ..parameters import Parameters, pieces
 from ..subspaces import AffineSubspace, Subspace
-from .probe import OFFERED, WORTH_A_PROBE, choose, forced, parse
+from .probe import OFFERED, PROBED, WORTH_A_PROBE, choose, forced, parse
 from .strategies import Loop, Strategy
 
 MEMORY_CAP = 2 * 2**30  # bytes that the values of one call may take
+
+SHORT = 0.1  # seconds that points evaluated together may take before a run can be canceled
 
 # What the model is cast to; None: it stays as it is.
 PRECISIONS = {"model": None, "float32": torch.float32, "float64": torch.float64, "bfloat16": None}
@@ -66,7 +69,8 @@ class Evaluator:
         parse(strategy)
         self._asked = strategy
         self._strategy: Strategy = Loop(subspace, self.pipeline, self._model)
-        self._ready = strategy == "loop" or bool(self._pairs)
+        self._ready = strategy == "loop" or bool(self._pairs) or not self.pipeline.data
+        self._pace: float | None = None  # seconds that a point takes by the loop
 
     @property
     def strategy(self) -> str:
@@ -76,7 +80,9 @@ class Evaluator:
     @property
     def chunk(self) -> int:
         """How many points are best evaluated together; at first, those that the strategies are tried at."""
-        return self._strategy.chunk if self._ready else OFFERED
+        if self._ready:
+            return self._strategy.chunk
+        return PROBED if not self._pace else max(PROBED, min(OFFERED, int(SHORT / self._pace)))
 
     def __call__(self, coordinates: Sequence[float]) -> dict[str, Estimate]:
         """Each metric's value and standard error at one point.
@@ -91,8 +97,9 @@ class Evaluator:
 
         Args:
             points: Their coordinates.
-            planned: How many points are to be evaluated in all, as far as is known: with enough of them, the first ones
-                are evaluated by every strategy that fits, and the fastest that gives the same values is taken.
+            planned: How many points are to be evaluated in all, as far as is known: with enough of them, those of the
+                second call are evaluated by every strategy that fits, and the fastest that gives the same values is
+                taken. The first call takes the time of the plain loop.
 
         Raises:
             EvaluationError: If the model or a metric fails at a point; the cause is chained.
@@ -101,7 +108,7 @@ class Evaluator:
             return self._many(points, planned)
 
     def _many(self, points: Sequence[Sequence[float]], planned: int) -> list[dict[str, Estimate]]:
-        if not self._ready and (self._asked != "auto" or planned >= WORTH_A_PROBE):
+        if not self._ready and (self._asked != "auto" or (planned >= WORTH_A_PROBE and self._pace is not None)):
             self._ready, self._model.memory = True, None  # what is compared starts from nothing
             if self._asked == "auto":
                 self._strategy, found = choose(self._strategy, points[:OFFERED], planned)
@@ -110,8 +117,10 @@ class Evaluator:
             points = points[len(found) :]
             return [*found, *(self._many(points, 0) if points else [])]
         values: list[dict[str, Estimate]] = []
+        start = time.perf_counter()
         while len(values) < len(points):
             values += self._at(points[len(values) : len(values) + self._strategy.chunk])
+        self._pace = (time.perf_counter() - start) / max(1, len(points))
         return values
 
     def _roughly(self) -> AbstractContextManager[Any]:

@@ -22,7 +22,7 @@ OFFERED = 24  # points that a probe can make use of
 TIMED = 16  # points whose time is taken, of those evaluated together
 SHARE, MOST = 0.05, 0.3  # what a probe may cost: of the time of the run, and in seconds
 GAIN = 1.1  # by which something else must be faster
-ROWS = (256, 64, 16)  # examples at a time that are tried
+ROWS = (256, 64)  # examples at a time that are tried
 
 
 def parse(name: str) -> tuple[str, Options]:
@@ -63,10 +63,11 @@ def choose(loop: Strategy, points: Sequence[Point], planned: int) -> tuple[Strat
     for kind in STRATEGIES.values():
         if kind is not Loop and kind.fits(loop.subspace, loop.pipeline, loop.model):
             trial.consider(partial(kind, loop.subspace, loop.pipeline, loop.model))
-    for rows in ROWS:
-        if rows < trial.best.rows and not trial.consider(partial(trial.best.altered, rows=rows)):
+    fewer = [rows for rows in ROWS if rows < trial.best.rows and trial.best.chunk == 1]
+    for rows in fewer:
+        if not trial.consider(partial(trial.best.altered, rows=rows), 1):
             break
-    trial.consider(partial(trial.best.altered, channels_last=True))
+    trial.consider(partial(trial.best.altered, channels_last=True), 1)
     return trial.best, trial.found
 
 
@@ -101,13 +102,13 @@ class _Trial:
         made = self._verified(make) if self._expected else None
         self.best = made or self.best
 
-    def consider(self, make: Callable[[], Strategy | None]) -> bool:
-        """Take another way if it gives the same values in less time; whether it does."""
-        least = PROBED * self.seconds  # what it costs to compare the values
+    def consider(self, make: Callable[[], Strategy | None], compared: int = PROBED) -> bool:
+        """Take another way if it gives the same values at some points in less time; whether it does."""
+        least = compared * self.seconds
         if not self._expected or self._spent + least > self._allowed:
             return False
         start, known = self._clock(), len(self.found)
-        made = self._verified(make)
+        made = self._verified(make, compared)
         took = math.inf if made is None else self._raced(made)
         self._spent += max(0.0, self._clock() - start - (len(self.found) - known) * self.seconds)
         if made is None or took * GAIN > self.seconds:
@@ -115,16 +116,17 @@ class _Trial:
         self.best, self.seconds = made, took
         return True
 
-    def _verified(self, make: Callable[[], Strategy | None]) -> Strategy | None:
+    def _verified(self, make: Callable[[], Strategy | None], compared: int = PROBED) -> Strategy | None:
         """What was made, if it gives the values of the loop at the first points."""
+        points, expected = self._points[:compared], self._expected[:compared]
         try:
             with warnings.catch_warnings():
                 warnings.simplefilter("ignore")  # that a layer is vectorized badly, which its time will tell
                 made = make()
-                found = None if made is None else self._timed(made, self._points[: len(self._expected)])[0]
+                found = None if made is None else self._timed(made, points)[0]
         except Exception:  # what it cannot do, the loop can
             return None
-        return made if found is not None and _agree(found, self._expected, self._loop.model.dtype) else None
+        return made if found is not None and _agree(found, expected, self._loop.model.dtype) else None
 
     def _raced(self, made: Strategy) -> float:
         """Its time of a point: the shorter of two tries, unless the first one is hopeless."""

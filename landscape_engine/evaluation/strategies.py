@@ -9,7 +9,7 @@ from dataclasses import dataclass, replace
 from typing import Any, ClassVar, final
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
 from ..metrics.base import Estimate, ExampleMetric, MetricPipeline, PairMetric, moments, ratio
 from ..metrics.data import Examples, length, tensors
@@ -183,7 +183,9 @@ class Vmap(Strategy):
             return False
         data, here = means[0].data, next(iter(model.parameters.values()))
         tensors = all(isinstance(t, Tensor) for t in next(iter(data.batches())))
-        small = here.device.type != "cpu" or sum(p.numel() for p in model.parameters.values()) <= SMALL
+        convolves = any(isinstance(m, nn.modules.conv._ConvNd) for m in model.modules().values())
+        few = sum(p.numel() for p in model.parameters.values()) <= SMALL
+        small = here.device.type != "cpu" or (few and not convolves)  # in groups, convolutions are slow on a CPU
         return all(m.data.is_same_as(data) for m in means) and tensors and small and model.batch_norm == "stored"
 
     def __call__(self, points: Sequence[Point]) -> Found:
