@@ -12,9 +12,9 @@ from torch import nn
 import landscape_engine as le
 import odd_models
 from landscape_engine.evaluation import STRATEGIES, probe, strategies
-from landscape_engine.metrics import Accuracy, GradientNorm, Loss
+from landscape_engine.metrics import Accuracy, Examples, GradientNorm, Loss
 
-OTHERS = [name for name in STRATEGIES if name != "loop"]
+OTHERS = [name for name in STRATEGIES if name not in ("loop", "streamed")]  # what is streamed leaves no choice
 POINTS = [(a, b) for a in (-0.7, 0.0, 0.4) for b in (-0.2, 0.0, 0.9)]
 
 
@@ -41,12 +41,14 @@ def as_array(found):
 
 @pytest.mark.parametrize("size", [5, 4096])
 @pytest.mark.parametrize("name", odd_models.NAMES)
-@pytest.mark.parametrize("strategy", OTHERS)
+@pytest.mark.parametrize("strategy", [*OTHERS, "streamed"])
 def test_values_and_standard_errors_are_those_of_the_loop(strategy, name, size):
     model, _ = odd_models.build(name)
     dtype = next(iter(model.parameters.values())).dtype
     inputs, targets = data(dtype)
-    metrics = [Loss(F.cross_entropy, inputs, targets, batch_size=size), Accuracy(inputs, targets, batch_size=size)]
+    batches = list(zip(inputs.split(size), targets.split(size), strict=True))
+    examples = Examples(batches, keep=False) if strategy == "streamed" else Examples((inputs, targets), size)
+    metrics = [Loss(F.cross_entropy, data=examples), Accuracy(data=examples)]
     plane = le.Plane.random(model, normalization="none", extent=0.5)
     try:
         with warnings.catch_warnings():
@@ -323,5 +325,55 @@ def test_models_that_cannot_be_vectorized_are_looped():
 
 def test_a_strategy_that_does_not_exist_is_refused():
     line = le.Line.random(nn.Linear(4, 3))
-    with pytest.raises(le.ChoiceError, match="strategy must be one of auto, loop, first-layer reuse, vmap"):
+    with pytest.raises(le.ChoiceError, match="strategy must be one of auto, loop, streamed, first-layer reuse, vmap"):
         le.refine(Loss(F.cross_entropy, *data()), line, strategy="fastest").__next__()
+
+
+class Read(torch.utils.data.Dataset):
+    """Examples made when they are asked for, which are counted."""
+
+    def __init__(self, inputs, targets):
+        self.inputs, self.targets, self.reads = inputs, targets, 0
+
+    def __len__(self):
+        return len(self.inputs)
+
+    def __getitem__(self, k):
+        self.reads += 1
+        return self.inputs[k], self.targets[k]
+
+
+def test_streamed_data_are_read_once_for_a_whole_line_and_never_kept():
+    model, (inputs, targets) = nn.Linear(4, 3).double(), data(torch.float64, 40)
+    source = Read(inputs, targets)
+    examples = Examples(source, batch_size=8, keep=False)
+    *_, found = le.refine(Loss(F.cross_entropy, data=examples), le.Line.random(model), resolution=41, tolerance=0)
+    assert source.reads == 40 + 2 * 8  # and the first batch twice: for the model's check, and to know the data again
+    assert examples._kept is None
+    assert json.loads(found.attrs["provenance"])["strategy"] == "streamed"
+    line = le.Line.random(model)
+    for k in (0, 17, 40):
+        state = line.state_at((float(found["alpha"][k]),))
+        expected = F.cross_entropy(inputs @ state["weight"].T + state["bias"], targets)
+        assert float(found["loss"][k]) == pytest.approx(float(expected), rel=1e-12)
+
+
+def test_what_can_be_read_once_only_is_not_streamed():
+    with pytest.raises(le.ChoiceError, match="data must be what can be read more than once, or keep=True"):
+        Examples(iter([data()]), keep=False)
+
+
+def test_derivatives_of_streamed_data_read_them_at_each_point():
+    model, (inputs, targets) = nn.Linear(4, 3).double(), data(torch.float64)
+    line, kept = le.Line.random(model), Loss(F.cross_entropy, inputs, targets)
+    streamed = Loss(F.cross_entropy, data=Examples(Read(inputs, targets), batch_size=8, keep=False))
+    values = [le.evaluate(line, GradientNorm(loss, name="slope"), [(0.2,), (0.5,)]) for loss in (kept, streamed)]
+    np.testing.assert_allclose(values[1]["slope"], values[0]["slope"], rtol=1e-12)
+
+
+def test_a_subset_of_streamed_data_is_kept():
+    inputs, targets = data(torch.float64, 40)
+    few = Examples(Read(inputs, targets), batch_size=8, keep=False).subset(10)
+    own = Examples((inputs, targets)).subset(10)
+    assert not few.streamed
+    torch.testing.assert_close(torch.cat([b[0] for b in few.batches()]), next(own.batches())[0])

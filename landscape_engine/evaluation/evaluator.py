@@ -19,7 +19,7 @@ from ..models import ModelWrapper
 from ..parameters import Parameters, pieces
 from ..subspaces import AffineSubspace, Subspace
 from .probe import OFFERED, PROBED, WORTH_A_PROBE, choose, forced, parse
-from .strategies import Loop, Strategy
+from .strategies import Loop, Strategy, Streamed
 
 MEMORY_CAP = 2 * 2**30  # bytes that the values of one call may take
 
@@ -68,8 +68,9 @@ class Evaluator:
                 _check_that_it_moves(self._model, metric.data)
         parse(strategy)
         self._asked = strategy
-        self._strategy: Strategy = Loop(subspace, self.pipeline, self._model)
-        self._ready = strategy == "loop" or bool(self._pairs) or not self.pipeline.data
+        streams = strategy != Loop.kind and Streamed.fits(subspace, self.pipeline, self._model)
+        self._strategy: Strategy = (Streamed if streams else Loop)(subspace, self.pipeline, self._model)
+        self._ready = streams or strategy == Loop.kind or bool(self._pairs) or not self.pipeline.data
         self._pace: float | None = None  # seconds that a point takes by the loop
 
     @property

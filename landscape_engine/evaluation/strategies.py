@@ -20,6 +20,8 @@ from .products import Products
 
 SMALL = 20_000  # parameters of a model that may gain by vectorization on a CPU
 LARGEST = 128  # points evaluated together
+HELD = 64  # points evaluated in one pass over streamed data, if their parameters fit
+HELD_ROOM = 2**28  # numbers that these parameters may have
 ROOM = 2**24  # numbers that the parameters and activations of points evaluated together may have, roughly
 
 Point = Sequence[float]
@@ -76,14 +78,18 @@ class Strategy(abc.ABC):
 
     def altered(self, **options: Any) -> Strategy | None:
         """The same strategy with other options; None where these change nothing, or where batches count."""
-        if self.model.batch_norm == "batch" or self.model.mode != "eval":
+        if self.model.batch_norm == "batch" or self.model.mode != "eval" or _is_streamed(self.pipeline):
             return None
         other = type(self)(self.subspace, self._whole, self.model, replace(self.options, **options))
         return None if [*map(_layout, other.pipeline.data)] == [*map(_layout, self.pipeline.data)] else other
 
     def smaller(self) -> Strategy | None:
-        """The same strategy with half of the memory; None where nothing is left to halve."""
-        return self.altered(rows=self.rows // 2) if self.rows > 1 else None
+        """The same with half of the memory: of points evaluated together, then of examples; None if none is left."""
+        if self.chunk == 1:
+            return None if _is_streamed(self.pipeline) or self.rows < 2 else self.altered(rows=self.rows // 2)
+        other = copy.copy(self)
+        other.chunk //= 2
+        return other
 
     @classmethod
     @abc.abstractmethod
@@ -93,6 +99,10 @@ class Strategy(abc.ABC):
     @abc.abstractmethod
     def __call__(self, points: Sequence[Point]) -> Found:
         """Values and standard errors at points."""
+
+
+def _is_streamed(pipeline: MetricPipeline) -> bool:
+    return any(data.streamed for data in pipeline.data)
 
 
 def _layout(data: Examples) -> list[Any]:
@@ -123,6 +133,29 @@ class Loop(Strategy):
 
 
 @final
+class Streamed(Strategy):
+    """Many points in one pass over data that are read anew each time, since they do not fit in memory."""
+
+    kind = "streamed"
+
+    def __init__(
+        self, subspace: Subspace, pipeline: MetricPipeline, model: ModelWrapper, options: Options = Options()
+    ) -> None:
+        super().__init__(subspace, pipeline, model, options)
+        size = sum(p.numel() for p in model.parameters.values())
+        self.chunk = max(1, min(HELD, HELD_ROOM // max(size, 1)))
+
+    @classmethod
+    def fits(cls, subspace: Subspace, pipeline: MetricPipeline, model: ModelWrapper) -> bool:
+        """Where data are streamed and no pairs are wanted."""
+        return _is_streamed(pipeline) and not any(isinstance(m, PairMetric) for m in pipeline.metrics)
+
+    def __call__(self, points: Sequence[Point]) -> Found:
+        """Values and standard errors at points."""
+        return self.pipeline.several([self.model.at(self.subspace.state_at(point)).settled() for point in points])
+
+
+@final
 class Reuse(Strategy):
     """One point after the other; what a model does before the point matters, up to its first layer, is done once."""
 
@@ -141,7 +174,7 @@ class Reuse(Strategy):
         plain = model.batch_norm == "stored" and model.mode == "eval"
         same = all(p.dtype == model.dtype for p in model.parameters.values())
         held = isinstance(subspace, AffineSubspace) and bool(subspace.dims) and not subspace.keeps_seeds
-        return means and held and plain and same
+        return means and held and plain and same and not _is_streamed(pipeline)
 
     def __call__(self, points: Sequence[Point]) -> Found:
         """Values and standard errors at points."""
@@ -165,21 +198,13 @@ class Vmap(Strategy):
         size = sum(p.numel() for p in model.parameters.values())
         self.chunk = max(2, min(LARGEST, ROOM // (size + 64 * self.rows)))
 
-    def smaller(self) -> Strategy | None:
-        """The same with half of the memory: of the points evaluated together, then of the examples."""
-        if self.chunk == 1:
-            return super().smaller()
-        other = copy.copy(self)
-        other.chunk //= 2
-        return other
-
     @classmethod
     def fits(cls, subspace: Subspace, pipeline: MetricPipeline, model: ModelWrapper) -> bool:
         """On lines, planes and cubes, for plain means over one set of tensors, of small models unless on a GPU."""
         means = [m for m in pipeline.metrics if isinstance(m, ExampleMetric) and m.sure and not m.whole]
         if len(means) < len(pipeline.metrics) or not isinstance(subspace, AffineSubspace) or not subspace.dims:
             return False
-        if subspace.keeps_seeds:  # there is room for one point only
+        if subspace.keeps_seeds or _is_streamed(pipeline):  # there is room for one point, or one batch, only
             return False
         data, here = means[0].data, next(iter(model.parameters.values()))
         tensors = all(isinstance(t, Tensor) for t in next(iter(data.batches())))
@@ -217,4 +242,4 @@ class Vmap(Strategy):
         return found
 
 
-STRATEGIES: dict[str, type[Strategy]] = {s.kind: s for s in (Loop, Reuse, Vmap)}
+STRATEGIES: dict[str, type[Strategy]] = {s.kind: s for s in (Loop, Streamed, Reuse, Vmap)}

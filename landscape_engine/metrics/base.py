@@ -151,7 +151,7 @@ class ExampleMetric(EstimatedMetric):
 
     def estimate(self, model_wrapper: ModelWrapper) -> Estimate:
         """The mean and its standard error."""
-        return _measure_examples([self], model_wrapper)[0]
+        return _measure_examples([self], [model_wrapper])[0][0]
 
     def parts(self, model_wrapper: ModelWrapper, total: float | None) -> Iterator[Part]:
         """One part for each batch, or a single one if the metric is ``whole``."""
@@ -282,27 +282,32 @@ def _neighbors(data: Examples, model_wrapper: ModelWrapper) -> Iterator[list[tup
 
 
 def _measure_examples(
-    metrics: Sequence[ExampleMetric], model_wrapper: ModelWrapper, data: Examples | None = None
-) -> list[Estimate]:
-    """Several metrics of the same data from one forward pass; ``data`` are these data in another arrangement."""
-    sums = [_RatioSum() for _ in metrics]
+    metrics: Sequence[ExampleMetric], models: Sequence[ModelWrapper], data: Examples | None = None
+) -> list[list[Estimate]]:
+    """Several metrics of the same data at several points from one pass; ``data`` are these in another arrangement."""
+    sums = [[_RatioSum() for _ in metrics] for _ in models]
+    kept: list[list[tuple[Any, Any]]] = [[] for _ in models]
     data = metrics[0].data if data is None else data
-    _prepare([m for m in metrics if not m.sure], model_wrapper)
-    kept: list[tuple[Any, Any]] = []
+    for model in models:
+        _prepare([m for m in metrics if not m.sure], model)
     for batch in data.batches():
-        outputs = data.outputs(model_wrapper, batch)
-        for metric, total in zip(metrics, sums, strict=True):
-            if not metric.whole:
-                total.add(*metric.contributions(outputs, batch))
-        if any(metric.whole for metric in metrics):
-            kept.append((logits(outputs), batch))
-    if kept:
-        everything = join([o for o, _ in kept]), join([b for _, b in kept])
-        for metric, total in zip(metrics, sums, strict=True):
-            if metric.whole:
-                total.add(*metric.contributions(*everything))
-    pairs = zip(metrics, sums, strict=True)
-    return [t.estimate() if m.single else Estimate(t.estimate().value) for m, t in pairs]
+        for model, totals, held in zip(models, sums, kept, strict=True):
+            outputs = data.outputs(model, batch)
+            for metric, total in zip(metrics, totals, strict=True):
+                if not metric.whole:
+                    total.add(*metric.contributions(outputs, batch))
+            if any(metric.whole for metric in metrics):
+                held.append((logits(outputs), batch))
+    for totals, held in zip(sums, kept, strict=True):
+        if held:
+            everything = join([o for o, _ in held]), join([b for _, b in held])
+            for metric, total in zip(metrics, totals, strict=True):
+                if metric.whole:
+                    total.add(*metric.contributions(*everything))
+    return [
+        [t.estimate() if m.single else Estimate(t.estimate().value) for m, t in zip(metrics, totals, strict=True)]
+        for totals in sums
+    ]
 
 
 @final
@@ -355,14 +360,17 @@ class MetricPipeline:
 
     def __call__(self, model_wrapper: ModelWrapper) -> dict[str, Estimate]:
         """Each metric's value and standard error, by name."""
-        found: dict[str, Estimate] = {}
+        return self.several([model_wrapper])[0]
+
+    def several(self, models: Sequence[ModelWrapper]) -> list[dict[str, Estimate]]:
+        """The same at several points, from one pass over each data set."""
+        found: list[dict[str, Estimate]] = [{} for _ in models]
         for group, data in zip(self._groups, self._data, strict=True):
-            estimates = _measure_examples(group, model_wrapper, data)
-            found.update((m.name, e) for m, e in zip(group, estimates, strict=True))
-        for metric in self.metrics:
-            if metric.name not in found:
-                found[metric.name] = metric.estimate(model_wrapper)
-        return {m.name: found[m.name] for m in self.metrics}
+            for own, estimates in zip(found, _measure_examples(group, models, data), strict=True):
+                own.update((m.name, e) for m, e in zip(group, estimates, strict=True))
+        for own, model in zip(found, models, strict=True):
+            own.update((m.name, m.estimate(model)) for m in self.metrics if m.name not in own)
+        return [{m.name: own[m.name] for m in self.metrics} for own in found]
 
 
 def as_pipeline(metrics: Metric | MetricPipeline | Sequence[Metric]) -> MetricPipeline:
