@@ -20,12 +20,13 @@ from landscape_engine import metrics as engine
 from landscape_engine.iteration import Watch
 from landscape_engine.metrics import Metric
 
-PRECISE_ENOUGH = {"tolerance": 1e-3}  # of eigenvalues in a picture, as a share of the largest
+# Of eigenvalues in a picture, as a share of the largest: small ones must be nearer to be seen at all.
+PRECISE_ENOUGH, NEARER = {"tolerance": 1e-3}, {"tolerance": 1e-4}
 DERIVED_METRICS: dict[str, tuple[Callable[..., Metric], dict[str, Any]]] = {
     "gradient_norm": (engine.GradientNorm, {}),
     "lambda_max": (engine.LargestCurvature, PRECISE_ENOUGH),
-    "lambda_min": (engine.SmallestCurvature, PRECISE_ENOUGH),
-    "convexity_ratio": (engine.ConvexityRatio, PRECISE_ENOUGH),
+    "lambda_min": (engine.SmallestCurvature, NEARER),
+    "convexity_ratio": (engine.ConvexityRatio, NEARER),
     "hessian_trace": (engine.HessianTrace, {}),
     "sam_sharpness": (engine.SAMSharpness, {}),
     "adaptive_sharpness": (engine.AdaptiveSharpness, {}),

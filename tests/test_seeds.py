@@ -179,7 +179,7 @@ def test_one_point_is_held_at_a_time(monkeypatch):
 
     monkeypatch.setattr(Seeds, "point", counted)
     *_, landscape = le.refine(loss, plane, resolution=33, tolerance=0)
-    assert len(most) > 33**2 and max(most) == 0
+    assert len(most) >= 33**2 and max(most) == 0
     assert json.loads(landscape.attrs["provenance"])["strategy"] in ("loop", "first-layer reuse")
 
 

@@ -343,12 +343,13 @@ class Read(torch.utils.data.Dataset):
         return self.inputs[k], self.targets[k]
 
 
-def test_streamed_data_are_read_once_for_a_whole_line_and_never_kept():
+def test_streamed_data_are_read_twice_for_a_whole_line_and_never_kept():
     model, (inputs, targets) = nn.Linear(4, 3).double(), data(torch.float64, 40)
     source = Read(inputs, targets)
     examples = Examples(source, batch_size=8, keep=False)
     *_, found = le.refine(Loss(F.cross_entropy, data=examples), le.Line.random(model), resolution=41, tolerance=0)
-    assert source.reads == 40 + 2 * 8  # and the first batch twice: for the model's check, and to know the data again
+    # For the coarse grid and for the rest; and the first batch, for the model's check and to know the data again.
+    assert source.reads == 2 * 40 + 2 * 8
     assert examples._kept is None
     assert json.loads(found.attrs["provenance"])["strategy"] == "streamed"
     line = le.Line.random(model)

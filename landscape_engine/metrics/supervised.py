@@ -86,7 +86,7 @@ class Loss(ExampleMetric):
         self.units = "nats" if kind in _CROSS_ENTROPIES else ""
         self._each = _unreduced(loss_function)
         if self._each is not None and kind in (F.cross_entropy, nn.CrossEntropyLoss):
-            self._each = _across(self._each)
+            self._each = _Across(self._each)
         self.whole = self._each is None and loss_function is not None
         self.single = self._each is not None
         self._class_weight: Tensor | None = _option(loss_function, "weight") if is_cross_entropy else None
@@ -174,16 +174,18 @@ def _unreduced(function: Callable[..., Tensor] | None) -> Callable[[Any, Any], T
     return None
 
 
-def _across(each: Callable[[Any, Any], Tensor]) -> Callable[[Any, Any], Tensor]:
+class _Across(nn.Module):
     """A cross entropy that takes examples as the pixels of one picture: the same values, several times as fast."""
 
-    def values(outputs: Any, targets: Any) -> Tensor:
+    def __init__(self, each: Callable[[Any, Any], Tensor]) -> None:
+        super().__init__()
+        self.each = each
+
+    def forward(self, outputs: Any, targets: Any) -> Tensor:
         flat = isinstance(outputs, Tensor) and outputs.ndim == 2 and outputs.device.type == "cpu"
         if not flat or outputs.shape[1] > _FEW or torch.is_grad_enabled():
-            return each(outputs, targets)
-        return each(outputs.mT[None], targets.mT[None] if targets.ndim == 2 else targets[None])[0]
-
-    return values
+            return self.each(outputs, targets)
+        return self.each(outputs.mT[None], targets.mT[None] if targets.ndim == 2 else targets[None])[0]
 
 
 def _option(function: Callable[..., Any] | None, name: str, default: Any = None) -> Any:
