@@ -30,7 +30,7 @@ docs: $(VENV)/.installed-docs ## build the documentation: docs/_build/html/index
 science: $(VENV)/.installed-test ## reproduce published claims, write docs/science.md (ten minutes)
 	@OMP_NUM_THREADS=1 $(BIN)/python -m science
 
-bench: $(VENV)/.installed-bench ## how fast it is, beside peers and limits: benchmarks/RESULTS.md (DEVICE=cuda on a GPU)
+bench: $(VENV)/.installed-bench ## how fast it is, beside peers and limits: benchmarks/RESULTS.md (DEVICE=cuda on a GPU; some twenty minutes)
 	@OMP_NUM_THREADS=1 $(BIN)/python -m benchmarks --device $(DEVICE)
 
 clean: ## remove the virtual environment, what was built and every cache
