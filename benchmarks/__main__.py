@@ -25,8 +25,8 @@ PACKAGES = ("torch", "numpy", "loss-landscapes")
 HEAD = """# How fast it is
 
 Made by `make bench`, on a GPU by `make bench DEVICE=cuda`. Each number is a ratio of two things that were measured in
-one process, turn by turn, the median of five turns; how, tells the module of `benchmarks/rows/` that the section is
-named after. Ratios depend on the machine; run them on yours.
+one process, turn by turn, the median of five turns; the module of `benchmarks/rows/` that a section is named after says
+how. Ratios depend on the machine; run them on yours.
 """
 
 

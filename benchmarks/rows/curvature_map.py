@@ -52,13 +52,15 @@ def rows(device: str) -> Iterator[Row]:
         own = np.stack([found["lambda_max"], found["lambda_min"]], axis=1)
         exact = np.array([eigenpairs(matrix, 1, 1, PRECISE).values for matrix in matrices])
         errors = [(np.abs(v - exact) / np.abs(exact).max(axis=1, keepdims=True)).max() for v in (own, other)]
+        ratio = len(theirs) / len(ours)
+        safe = "; ours look on until an end that lies 5 % farther out would have shown" if ratio < wanted else ""
         yield Row(
             f"{name}, {matrices[0].size:,} parameters: both ends at {STEPS} x {STEPS} nodes, tolerance {TOLERANCE:g}",
             PEER,
-            len(theirs) / len(ours),
+            ratio,
             wanted,
             note=f"{len(ours) / len(points):.1f} products a node, {len(theirs) / len(points):.1f} there; "
-            f"largest errors {100 * errors[0]:.2g} % and {100 * errors[1]:.2g} %",
+            f"largest errors {100 * errors[0]:.2g} % and {100 * errors[1]:.2g} %{safe}",
         )
 
 
