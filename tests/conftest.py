@@ -1,4 +1,4 @@
-"""Fixtures of the browser tests: one Chromium a session, one server, one guarded context a test."""
+"""Fixtures: a sample to measure; for the browser, one Chromium a session, one server, one guarded context a test."""
 
 from __future__ import annotations
 
@@ -22,6 +22,27 @@ KERAS_HOME = tempfile.TemporaryDirectory()  # Keras writes its settings as soon 
 os.environ |= {"KERAS_HOME": KERAS_HOME.name, "KERAS_BACKEND": "torch"}
 
 LOCAL = ("http://127.0.0.1", "ws://127.0.0.1", "data:", "blob:")
+
+
+@pytest.fixture(scope="module")
+def digits():
+    import sample_models
+
+    return sample_models.load("digits_mlp")
+
+
+@pytest.fixture(scope="module")
+def loss(digits):
+    from landscape_engine.metrics import Loss
+
+    return Loss(digits.loss_function, *digits.train)
+
+
+@pytest.fixture(scope="module")
+def plane(digits):
+    import landscape_engine as le
+
+    return le.Plane.random(digits.model, seed=0)
 
 
 @pytest.fixture(scope="session")

@@ -19,21 +19,6 @@ from landscape_engine.refinement.drafts import _interpolated, anchors
 
 
 @pytest.fixture(scope="module")
-def digits():
-    return sample_models.load("digits_mlp")
-
-
-@pytest.fixture(scope="module")
-def loss(digits):
-    return Loss(digits.loss_function, *digits.train)
-
-
-@pytest.fixture(scope="module")
-def plane(digits):
-    return le.Plane.random(digits.model, seed=0)
-
-
-@pytest.fixture(scope="module")
 def spirals():
     """A small network: its loss, a plane, and the loss at every one of 65 x 65 nodes."""
     sample = sample_models.load("spirals_mlp")

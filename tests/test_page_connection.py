@@ -169,11 +169,13 @@ def test_critical_points_move_nothing_and_no_name_on_the_surface_covers_another(
 
 def test_a_narrow_profile_names_its_lines_in_a_key_and_a_wide_one_does_not(open_two):
     page, explorer = open_two(width=390, height=844)
-    shown = "deep('span').filter(e => e.textContent === '{}' && e.querySelector('svg') && e.offsetWidth).length"
-    for name in ("connecting curve", "straight line", "aligned line"):
-        page.wait_for_function(f"{shown.format(name)} >= 1")
+    shown = """deep('span').filter(e => e.querySelector('svg') && e.offsetWidth).map(e => e.textContent)"""
+    lines = {"connecting curve", "straight line", "aligned line"}
+    page.wait_for_function(f"{shown}.includes('aligned line')")
+    assert lines <= set(page.evaluate(shown))
     page.set_viewport_size({"width": 1440, "height": 900})
-    page.wait_for_function(f"{shown.format('connecting curve')} === 0")
+    page.wait_for_function(f"!{shown}.includes('aligned line')")
+    assert not lines & set(page.evaluate(shown))
 
 
 def test_while_a_curve_is_sought_the_header_says_that_the_picture_is_the_one_before(open_two, monkeypatch):

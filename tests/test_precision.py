@@ -15,21 +15,6 @@ from landscape_engine.metrics import Accuracy, Examples, GradientNorm, Loss, Reg
 from landscape_engine.metrics.elsewhere import on_subset
 
 
-@pytest.fixture(scope="module")
-def digits():
-    return sample_models.load("digits_mlp")
-
-
-@pytest.fixture(scope="module")
-def loss(digits):
-    return Loss(digits.loss_function, *digits.train)
-
-
-@pytest.fixture(scope="module")
-def plane(digits):
-    return le.Plane.random(digits.model, seed=0)
-
-
 def regression(count=17, size=3):
     generator = torch.Generator().manual_seed(5)
     x, y = torch.randn(count, size, generator=generator), torch.randn(count, 1, generator=generator)

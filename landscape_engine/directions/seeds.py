@@ -196,8 +196,23 @@ class Seeds:
         return there
 
 
+class _Seeded(Mapping[str, Tensor]):
+    """Tensors that are made each time they are asked for."""
+
+    seeds: Seeds
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(self.seeds.like)
+
+    def __len__(self) -> int:
+        return len(self.seeds.like)
+
+    def __contains__(self, name: object) -> bool:
+        return name in self.seeds.like
+
+
 @final
-class SeededDirection(Mapping[str, Tensor]):
+class SeededDirection(_Seeded):
     """A direction whose tensors are made each time they are asked for.
 
     Args:
@@ -211,15 +226,6 @@ class SeededDirection(Mapping[str, Tensor]):
     def __getitem__(self, name: str) -> Tensor:
         return self.seeds.tensor(name, self.place)
 
-    def __iter__(self) -> Iterator[str]:
-        return iter(self.seeds.like)
-
-    def __len__(self) -> int:
-        return len(self.seeds.like)
-
-    def __contains__(self, name: object) -> bool:
-        return name in self.seeds.like
-
     @property
     def fingerprint(self) -> str:
         """What ``parameters.fingerprint`` is of it, known since it was made."""
@@ -227,7 +233,7 @@ class SeededDirection(Mapping[str, Tensor]):
 
 
 @final
-class SeededPoint(Mapping[str, Tensor]):
+class SeededPoint(_Seeded):
     """A point whose tensors are made each time they are asked for.
 
     Args:
@@ -241,15 +247,6 @@ class SeededPoint(Mapping[str, Tensor]):
 
     def __getitem__(self, name: str) -> Tensor:
         return self.seeds.moved(name, self.origin[name], self.moving)
-
-    def __iter__(self) -> Iterator[str]:
-        return iter(self.seeds.like)
-
-    def __len__(self) -> int:
-        return len(self.seeds.like)
-
-    def __contains__(self, name: object) -> bool:
-        return name in self.seeds.like
 
 
 def seeds_of(directions: Sequence[Parameters]) -> Seeds | None:
