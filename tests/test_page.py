@@ -329,9 +329,8 @@ def test_a_reload_shows_the_page_again(visit, explorers):
     second = explorers[-1]
     assert second is not first
     wait(page, lambda: second.state.phase == "done")
-    np.testing.assert_array_equal(
-        second.state.result.landscape["train_loss"], first.state.result.landscape["train_loss"]
-    )
+    surfaces = [e.state.result.landscape["train_loss"] for e in (second, first)]
+    np.testing.assert_allclose(*surfaces, rtol=1e-5)  # each has chosen its own strategy, which rounds in its own way
 
 
 @pytest.mark.parametrize("width", [390, 820, 1280])
