@@ -367,6 +367,16 @@ class ModelWrapper:
         private.buffers = {n: b.clone() for n, b in self.buffers.items()}
         return private
 
+    def compiled(self, **options: Any) -> ModelWrapper:
+        """The same private copy, compiled at its first call.
+
+        Args:
+            **options: Of ``torch.compile``.
+        """
+        made = copy.copy(self)
+        made._root = torch.compile(self._root, **options)  # type: ignore[assignment]
+        return made
+
     def snapshot(self) -> dict[str, Tensor]:
         """A copy of the parameters in ``dtype``: the origin of a subspace, unmoved by later training."""
         return {n: p.to(self.dtype, copy=True) for n, p in self.parameters.items()}

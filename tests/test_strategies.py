@@ -1,6 +1,8 @@
 """Every strategy of evaluation gives the values of the plain loop, and the choice between them is an honest one."""
 
 import json
+import shutil
+import threading
 import warnings
 
 import numpy as np
@@ -16,6 +18,17 @@ from landscape_engine.metrics import Accuracy, Examples, GradientNorm, Loss
 
 OTHERS = [name for name in STRATEGIES if name not in ("loop", "streamed")]  # what is streamed leaves no choice
 POINTS = [(a, b) for a in (-0.7, 0.0, 0.4) for b in (-0.2, 0.0, 0.9)]
+
+
+@pytest.fixture(autouse=True)
+def circumstances(monkeypatch):
+    """Two threads, and a compiler that is quick since it leaves the machine code to PyTorch."""
+    monkeypatch.setattr(strategies.Compiled, "backend", "eager")
+    count = torch.get_num_threads()
+    torch.set_num_threads(2)
+    yield
+    torch.set_num_threads(count)
+    torch._dynamo.reset()
 
 
 def data(dtype=torch.float32, count=17):
@@ -179,19 +192,26 @@ def clock(monkeypatch):
     return state
 
 
+def chosen(subspace, metrics, points):
+    """What a probe takes for a run of many points, and all that has been found on the way."""
+    evaluator = le.Evaluator(subspace, metrics)
+    found = evaluator.many(points[:2], planned=10_000)
+    best, more = probe.choose(evaluator._strategy, evaluator._known, 1.0, points[2:], planned=10_000)
+    return best, found + more
+
+
 @pytest.mark.parametrize("fastest", ["loop", *OTHERS, "loop, 256 examples at a time", "loop, channels last"])
-def test_the_fastest_of_those_that_agree_is_taken_and_nothing_is_computed_twice(fastest, clock):
+def test_the_fastest_of_those_that_agree_is_taken_and_nothing_is_computed_twice(fastest, clock, monkeypatch):
     clock["wins"] = fastest
+    monkeypatch.setattr(strategies.Compiled, "offered", True)
     torch.manual_seed(0)
     model, inputs = small(), torch.randn(300, 4)
     if "channels" in fastest:
         model, inputs = nn.Sequential(nn.Conv2d(2, 4, 3), nn.Flatten(), nn.Linear(16, 3)), torch.randn(300, 2, 4, 4)
     plane, loss = le.Plane.random(model), Loss(F.cross_entropy, inputs, torch.arange(300) % 3)
-    evaluator = le.Evaluator(plane, loss)
     points = [(0.01 * k, 0.02 * k) for k in range(24)]
-    best, found = probe.choose(evaluator._strategy, points, planned=10_000)
+    best, found = chosen(plane, loss, points)
     assert best.name == fastest
-    assert len(found) >= 2
     wanted = found_by("loop", plane, loss, points[: len(found)])
     np.testing.assert_allclose(as_array(found), as_array(wanted), rtol=1e-5, atol=1e-6)
 
@@ -266,10 +286,9 @@ def test_a_probe_costs_no_more_than_its_share_of_the_run(monkeypatch):
         return strategy(points), 1.0
 
     monkeypatch.setattr(probe._Trial, "_timed", torch.no_grad()(slow))
-    evaluator = le.Evaluator(le.Plane.random(small()), Loss(F.cross_entropy, *data()))
-    best, _ = probe.choose(evaluator._strategy, POINTS, planned=10_000)  # a point takes more than the probe may
-    assert best.name == "loop"
-    assert spent == [("loop", 1), ("loop", 1)]
+    best, _ = chosen(le.Plane.random(small()), Loss(F.cross_entropy, *data()), POINTS)
+    assert best.name == "loop"  # a point takes more than the probe may
+    assert spent == []
 
 
 class Hungry(nn.Module):
@@ -316,6 +335,58 @@ def test_a_landscape_by_any_strategy_is_the_same_and_says_which_it_was(name):
     assert (found["evaluated"] == wanted["evaluated"]).all()
 
 
+def test_compiled_to_machine_code_the_values_are_the_same(monkeypatch):
+    monkeypatch.setattr(strategies.Compiled, "backend", "inductor")
+    plane, loss = le.Plane.random(small()), Loss(F.cross_entropy, *data())
+    *_, wanted = le.refine(loss, plane, resolution=9, tolerance=0, strategy="loop")
+    *_, found = le.refine(loss, plane, resolution=9, tolerance=0, strategy="compiled")
+    assert recorded(found) == ("compiled" if shutil.which("g++") or shutil.which("clang++") else "loop")
+    np.testing.assert_allclose(found["loss"], wanted["loss"], rtol=1e-5)
+
+
+def test_each_of_many_models_is_compiled():
+    loss = Loss(F.cross_entropy, *data())
+    for width in range(8, 20):  # PyTorch gives up after eight
+        model = nn.Sequential(nn.Linear(4, width), nn.Tanh(), nn.Linear(width, 3))
+        before = torch._dynamo.utils.counters["stats"]["unique_graphs"]
+        *_, landscape = le.refine(loss, le.Plane.random(model), resolution=5, tolerance=0, strategy="compiled")
+        assert recorded(landscape) == "compiled"
+        assert torch._dynamo.utils.counters["stats"]["unique_graphs"] > before
+
+
+def test_threads_leave_the_threads_of_others_alone():
+    plane, loss = le.Plane.random(small()), Loss(F.cross_entropy, *data())
+    *_, landscape = le.refine(loss, plane, resolution=9, tolerance=0, strategy="threads")
+    assert recorded(landscape) == "threads"
+    seen = []
+    thread = threading.Thread(target=lambda: seen.append(torch.get_num_threads()))
+    thread.start()
+    thread.join()
+    assert [torch.get_num_threads(), *seen] == [2, 2]
+
+
+class Fragile(nn.Module):
+    """Fails where its only weight is large."""
+
+    def __init__(self):
+        super().__init__()
+        self.weight = nn.Parameter(torch.ones(4, 3))
+
+    def forward(self, x):
+        if self.weight.abs().max() > 3:
+            raise RuntimeError("too large")
+        return x @ self.weight
+
+
+def test_of_points_evaluated_together_the_one_that_fails_is_named():
+    line = le.Line.from_directions(Fragile(), [{"weight": torch.ones(4, 3)}], bounds=[(-1.0, 5.0)])
+    evaluator = le.Evaluator(line, Loss(F.cross_entropy, *data()), "threads")
+    evaluator.many([(0.0,), (0.5,)])
+    assert evaluator.strategy == "threads"
+    with pytest.raises(le.EvaluationError, match=r"the evaluation at alpha = 4 failed \(RuntimeError: too large\)"):
+        evaluator.many([(1.0,), (4.0,)])
+
+
 def test_models_that_cannot_be_vectorized_are_looped():
     torch.manual_seed(0)
     model, _ = odd_models.build("LSTM")
@@ -325,7 +396,9 @@ def test_models_that_cannot_be_vectorized_are_looped():
 
 def test_a_strategy_that_does_not_exist_is_refused():
     line = le.Line.random(nn.Linear(4, 3))
-    with pytest.raises(le.ChoiceError, match="strategy must be one of auto, loop, streamed, first-layer reuse, vmap"):
+    with pytest.raises(
+        le.ChoiceError, match="strategy must be one of auto, loop, streamed, first-layer reuse, vmap, threads, compiled"
+    ):
         le.refine(Loss(F.cross_entropy, *data()), line, strategy="fastest").__next__()
 
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import time
+import math
 from collections.abc import Iterable, Sequence
 from contextlib import AbstractContextManager, nullcontext
 from typing import Any, final
@@ -18,12 +18,10 @@ from ..metrics.elsewhere import in_type
 from ..models import ModelWrapper
 from ..parameters import Parameters, pieces
 from ..subspaces import AffineSubspace, Subspace
-from .probe import OFFERED, PROBED, WORTH_A_PROBE, choose, forced, parse
+from .probe import MOST, OFFERED, PROBED, WORTH_A_PROBE, Known, choose, clock, forced, parse
 from .strategies import Loop, Strategy, Streamed
 
 MEMORY_CAP = 2 * 2**30  # bytes that the values of one call may take
-
-SHORT = 0.1  # seconds that points evaluated together may take before a run can be canceled
 
 # What the model is cast to; None: it stays as it is.
 PRECISIONS = {"model": None, "float32": torch.float32, "float64": torch.float64, "bfloat16": None}
@@ -71,7 +69,8 @@ class Evaluator:
         streams = strategy != Loop.kind and Streamed.fits(subspace, self.pipeline, self._model)
         self._strategy: Strategy = (Streamed if streams else Loop)(subspace, self.pipeline, self._model)
         self._ready = streams or strategy == Loop.kind or bool(self._pairs) or not self.pipeline.data
-        self._pace: float | None = None  # seconds that a point takes by the loop
+        self._pace = math.inf  # seconds that a point takes by the loop
+        self._known: list[Known] = []  # points evaluated by it
 
     @property
     def strategy(self) -> str:
@@ -83,7 +82,7 @@ class Evaluator:
         """How many points are best evaluated together; at first, those that the strategies are tried at."""
         if self._ready:
             return self._strategy.chunk
-        return PROBED if not self._pace else max(PROBED, min(OFFERED, int(SHORT / self._pace)))
+        return max(PROBED, min(OFFERED, int(MOST / self._pace)))
 
     def __call__(self, coordinates: Sequence[float]) -> dict[str, Estimate]:
         """Each metric's value and standard error at one point.
@@ -109,19 +108,23 @@ class Evaluator:
             return self._many(points, planned)
 
     def _many(self, points: Sequence[Sequence[float]], planned: int) -> list[dict[str, Estimate]]:
-        if not self._ready and (self._asked != "auto" or (planned >= WORTH_A_PROBE and self._pace is not None)):
+        if not self._ready and (self._asked != "auto" or (planned >= WORTH_A_PROBE and self._known)):
             self._ready, self._model.memory = True, None  # what is compared starts from nothing
             if self._asked == "auto":
-                self._strategy, found = choose(self._strategy, points[:OFFERED], planned)
+                first = points[:OFFERED]
+                self._strategy, found = choose(self._strategy, self._known, self._pace, first, planned)
             else:
                 self._strategy, found = forced(self._strategy, points[:OFFERED], self._asked)
             points = points[len(found) :]
             return [*found, *(self._many(points, 0) if points else [])]
         values: list[dict[str, Estimate]] = []
-        start = time.perf_counter()
+        now = clock(self._model)
         while len(values) < len(points):
-            values += self._at(points[len(values) : len(values) + self._strategy.chunk])
-        self._pace = (time.perf_counter() - start) / max(1, len(points))
+            start, few = now(), points[len(values) : len(values) + self._strategy.chunk]
+            values += self._at(few)
+            self._pace = min(self._pace, (now() - start) / len(few))
+        if not self._ready and not self._known:
+            self._known = [*zip(points, values, strict=True)][:PROBED]
         return values
 
     def _roughly(self) -> AbstractContextManager[Any]:
@@ -147,6 +150,8 @@ class Evaluator:
             if smaller is not None:
                 self._strategy = smaller
                 return self._at(points[: smaller.chunk])
+            if len(points) > 1:  # which of them fails?
+                return [self._at([point])[0] for point in points]
             point = dict(zip(self.subspace.dims, (float(c) for c in points[0]), strict=True))
             where = ", ".join(f"{dim} = {value:.6g}" for dim, value in point.items()) or "the point"
             reason = next(iter(str(error).splitlines()), "no reason given")

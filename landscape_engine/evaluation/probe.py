@@ -14,7 +14,8 @@ import torch
 
 from ..errors import ChoiceError
 from ..metrics.base import Estimate
-from .strategies import STRATEGIES, Found, Loop, Options, Point, Strategy
+from ..models import ModelWrapper
+from .strategies import STRATEGIES, Found, Options, Point, Strategy, convolves
 
 WORTH_A_PROBE = 200  # points to be evaluated
 PROBED = 2  # points at which values are compared
@@ -22,7 +23,9 @@ OFFERED = 24  # points that a probe can make use of
 TIMED = 16  # points whose time is taken, of those evaluated together
 SHARE, MOST = 0.05, 0.3  # what a probe may cost: of the time of the run, and in seconds
 GAIN = 1.1  # by which something else must be faster
-ROWS = (256, 64)  # examples at a time that are tried
+ROWS = (256, 64, 32)  # examples at a time that are tried
+
+Known = tuple[Point, dict[str, Estimate]]
 
 
 def parse(name: str) -> tuple[str, Options]:
@@ -39,36 +42,60 @@ def parse(name: str) -> tuple[str, Options]:
     return kind, options
 
 
+def clock(model: ModelWrapper) -> Callable[[], float]:
+    """What a trial is timed by: where one thread does all the work, what others do meanwhile does not count."""
+    on_cpu = all(p.device.type == "cpu" for p in model.parameters.values())
+    return time.thread_time if on_cpu and torch.get_num_threads() == 1 else time.perf_counter
+
+
 def forced(loop: Strategy, points: Sequence[Point], name: str) -> tuple[Strategy, Found]:
     """The strategy of a name if it fits and gives the values of the plain loop, else the loop; and those values."""
     kind, options = parse(name)
-    trial = _Trial(loop, points)
+    try:
+        with torch.no_grad():
+            found = loop(points[:PROBED])
+    except Exception:
+        return loop, []  # the evaluation itself will say what is wrong, and where
+    trial = _Trial(loop, [*zip(points, found, strict=False)], [])
     if STRATEGIES[kind].fits(loop.subspace, loop.pipeline, loop.model):
         trial.take(lambda: STRATEGIES[kind](loop.subspace, loop.pipeline, loop.model, options))
-    return trial.best, trial.found
+    return trial.best, found
 
 
-def choose(loop: Strategy, points: Sequence[Point], planned: int) -> tuple[Strategy, Found]:
-    """The fastest of those that give the values of the plain loop, and the values of the first points.
+def choose(
+    loop: Strategy, known: Sequence[Known], seconds: float, points: Sequence[Point], planned: int
+) -> tuple[Strategy, Found]:
+    """The fastest of those that give the values of the plain loop, and the values of the first of the points.
 
-    One thing after another is tried, and kept if it is faster: each strategy, fewer examples at a time, channels last.
+    One thing after another is tried, and kept if it is faster: each strategy and, where the loop is still the best,
+    fewer examples at a time and channels last; these first for a model that convolves, which gains most by them.
     What is evaluated on the way at points of the run is not evaluated again.
 
     Args:
         loop: The plain loop.
-        points: The first of the run.
+        known: Points that it has evaluated, and what it found.
+        seconds: That it took for one, by ``clock``.
+        points: The next of the run.
         planned: How many points there will be, roughly.
     """
-    trial = _Trial(loop, points, planned)
-    for kind in STRATEGIES.values():
-        if kind is not Loop and kind.fits(loop.subspace, loop.pipeline, loop.model):
-            trial.consider(partial(kind, loop.subspace, loop.pipeline, loop.model))
-    fewer = [rows for rows in ROWS if rows < trial.best.rows and trial.best.chunk == 1]
-    for rows in fewer:
-        if not trial.consider(partial(trial.best.altered, rows=rows), 1):
-            break
-    trial.consider(partial(trial.best.altered, channels_last=True), 1)
+    trial = _Trial(loop, known, points, seconds, planned)
+    others = [k for k in STRATEGIES.values() if k.offered and k is not type(loop)]
+    kinds = [k for k in others if k.fits(loop.subspace, loop.pipeline, loop.model)]
+    if convolves(loop.model):
+        _arrange(trial)
+    for kind in kinds:
+        trial.consider(partial(kind, loop.subspace, loop.pipeline, loop.model, trial.best.options))
+    if trial.best is loop and not convolves(loop.model):
+        _arrange(trial)
     return trial.best, trial.found
+
+
+def _arrange(trial: _Trial) -> None:
+    """Try other ways to take the examples."""
+    trial.consider(partial(trial.best.altered, channels_last=True), 1)
+    for rows in ROWS:
+        if rows < trial.best.rows and not trial.consider(partial(trial.best.altered, rows=rows), 1):
+            break
 
 
 @final
@@ -81,31 +108,23 @@ class _Trial:
         seconds: What a point takes by the best way.
     """
 
-    def __init__(self, loop: Strategy, points: Sequence[Point], planned: int = 0) -> None:
-        self.best, self.seconds, self.found = loop, math.inf, Found()
-        self._points, self._spent, self._loop = points, 0.0, loop
-        on_cpu = all(p.device.type == "cpu" for p in loop.model.parameters.values())
-        # Where one thread does all the work, what others do on the machine meanwhile does not count.
-        self._clock = time.thread_time if on_cpu and torch.get_num_threads() == 1 else time.perf_counter
-        try:
-            for point in points[:PROBED]:
-                found, took = self._timed(loop, [point])
-                self.found += found
-                self.seconds = min(self.seconds, took)
-        except Exception:
-            self.found = []  # the evaluation itself will say what is wrong, and where
-        self._expected = list(self.found)
-        self._allowed = min(MOST, SHARE * planned * self.seconds)
+    def __init__(
+        self, loop: Strategy, known: Sequence[Known], points: Sequence[Point], seconds: float = 0, planned: int = 0
+    ) -> None:
+        self.best, self.seconds, self.found = loop, seconds, Found()
+        self._known, self._points, self._spent, self._loop = known[:PROBED], points, 0.0, loop
+        self._clock = clock(loop.model)
+        self._allowed = min(MOST, SHARE * planned * seconds)
 
     def take(self, make: Callable[[], Strategy]) -> None:
         """Take another way if it gives the same values."""
-        made = self._verified(make) if self._expected else None
+        made = self._verified(make) if self._known else None
         self.best = made or self.best
 
     def consider(self, make: Callable[[], Strategy | None], compared: int = PROBED) -> bool:
         """Take another way if it gives the same values at some points in less time; whether it does."""
         least = compared * self.seconds
-        if not self._expected or self._spent + least > self._allowed:
+        if not self._known or self._spent + least > self._allowed:
             return False
         start, known = self._clock(), len(self.found)
         made = self._verified(make, compared)
@@ -118,7 +137,7 @@ class _Trial:
 
     def _verified(self, make: Callable[[], Strategy | None], compared: int = PROBED) -> Strategy | None:
         """What was made, if it gives the values of the loop at the first points."""
-        points, expected = self._points[:compared], self._expected[:compared]
+        points, expected = zip(*self._known[:compared], strict=True)
         try:
             with warnings.catch_warnings():
                 warnings.simplefilter("ignore")  # that a layer is vectorized badly, which its time will tell
@@ -134,7 +153,7 @@ class _Trial:
         for _ in range(2):
             count = min(made.chunk, TIMED)
             fresh = self._points[len(self.found) : len(self.found) + count]
-            found, took = self._timed(made, fresh or self._points[:count])
+            found, took = self._timed(made, fresh or [point for point, _ in self._known][:count])
             self.found += found if fresh else []
             best = min(best, took)
             if best > 2 * self.seconds:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import abc
 import copy
 from collections.abc import Sequence
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
 from typing import Any, ClassVar, final
 
@@ -23,6 +24,8 @@ LARGEST = 128  # points evaluated together
 HELD = 64  # points evaluated in one pass over streamed data, if their parameters fit
 HELD_ROOM = 2**28  # numbers that these parameters may have
 ROOM = 2**24  # numbers that the parameters and activations of points evaluated together may have, roughly
+
+GRAPHS = 256  # that may be compiled in one process; PyTorch's own limit is 8, after which nothing is compiled
 
 Point = Sequence[float]
 Found = list[dict[str, Estimate]]
@@ -57,6 +60,7 @@ class Strategy(abc.ABC):
     """
 
     kind: ClassVar[str]
+    offered: ClassVar[bool] = True  # whether it is tried unless it is asked for
     chunk = 1
 
     def __init__(
@@ -103,6 +107,17 @@ class Strategy(abc.ABC):
 
 def _is_streamed(pipeline: MetricPipeline) -> bool:
     return any(data.streamed for data in pipeline.data)
+
+
+def _is_plain(pipeline: MetricPipeline, model: ModelWrapper) -> bool:
+    """Whether means over examples are wanted, at hand, of a model whose calls leave no trace."""
+    means = all(isinstance(m, ExampleMetric) for m in pipeline.metrics)
+    return means and model.batch_norm == "stored" and model.mode == "eval" and not _is_streamed(pipeline)
+
+
+def convolves(model: ModelWrapper) -> bool:
+    """Whether there is a convolution in it."""
+    return any(isinstance(m, nn.modules.conv._ConvNd) for m in model.modules().values())
 
 
 def _layout(data: Examples) -> list[Any]:
@@ -170,11 +185,9 @@ class Reuse(Strategy):
     @classmethod
     def fits(cls, subspace: Subspace, pipeline: MetricPipeline, model: ModelWrapper) -> bool:
         """On lines, planes and cubes, for means over examples, of models whose calls leave no trace."""
-        means = all(isinstance(m, ExampleMetric) for m in pipeline.metrics)
-        plain = model.batch_norm == "stored" and model.mode == "eval"
         same = all(p.dtype == model.dtype for p in model.parameters.values())
         held = isinstance(subspace, AffineSubspace) and bool(subspace.dims) and not subspace.keeps_seeds
-        return means and held and plain and same and not _is_streamed(pipeline)
+        return held and same and _is_plain(pipeline, model)
 
     def __call__(self, points: Sequence[Point]) -> Found:
         """Values and standard errors at points."""
@@ -208,9 +221,8 @@ class Vmap(Strategy):
             return False
         data, here = means[0].data, next(iter(model.parameters.values()))
         tensors = all(isinstance(t, Tensor) for t in next(iter(data.batches())))
-        convolves = any(isinstance(m, nn.modules.conv._ConvNd) for m in model.modules().values())
         few = sum(p.numel() for p in model.parameters.values()) <= SMALL
-        small = here.device.type != "cpu" or (few and not convolves)  # in groups, convolutions are slow on a CPU
+        small = here.device.type != "cpu" or (few and not convolves(model))  # in groups, convolutions are slow on a CPU
         return all(m.data.is_same_as(data) for m in means) and tensors and small and model.batch_norm == "stored"
 
     def __call__(self, points: Sequence[Point]) -> Found:
@@ -242,4 +254,71 @@ class Vmap(Strategy):
         return found
 
 
-STRATEGIES: dict[str, type[Strategy]] = {s.kind: s for s in (Loop, Streamed, Reuse, Vmap)}
+@final
+class Threads(Strategy):
+    """As many points at once as PyTorch has threads, each by a thread and a copy of the model of its own."""
+
+    kind = "threads"
+
+    def __init__(
+        self, subspace: Subspace, pipeline: MetricPipeline, model: ModelWrapper, options: Options = Options()
+    ) -> None:
+        super().__init__(subspace, pipeline, model, options)
+        self.chunk = torch.get_num_threads()
+        self._loops = [Loop(subspace, pipeline, model.private_copy(), options) for _ in range(self.chunk)]
+        self._pool = ThreadPoolExecutor(self.chunk, "points", torch.set_num_threads, (1,))
+
+    @classmethod
+    def fits(cls, subspace: Subspace, pipeline: MetricPipeline, model: ModelWrapper) -> bool:
+        """On a CPU with several threads, for means over examples, of models whose calls leave no trace."""
+        on_cpu = all(p.device.type == "cpu" for p in model.parameters.values())
+        return on_cpu and torch.get_num_threads() > 1 and _is_plain(pipeline, model)
+
+    def __call__(self, points: Sequence[Point]) -> Found:
+        """Values and standard errors at points."""
+        count, rough = torch.get_num_threads(), torch.is_autocast_enabled("cpu")
+
+        def one(loop: Loop, point: Point) -> dict[str, Estimate]:
+            with torch.no_grad(), torch.autocast("cpu", torch.bfloat16, enabled=rough):
+                return loop([point])[0]
+
+        try:
+            found: Found = []
+            for k in range(0, len(points), self.chunk):
+                found += self._pool.map(one, self._loops, points[k : k + self.chunk])
+            return found
+        finally:
+            torch.set_num_threads(count)  # of threads that others start from now on
+
+
+@final
+class Compiled(Strategy):
+    """One point after the other by what ``torch.compile`` makes of the model; as CUDA graphs on a GPU.
+
+    Compilation takes seconds, and a C++ compiler on a CPU: it is for runs of hours, and taken if it is asked for.
+    """
+
+    kind = "compiled"
+    offered = False
+    backend = "inductor"
+
+    def __init__(
+        self, subspace: Subspace, pipeline: MetricPipeline, model: ModelWrapper, options: Options = Options()
+    ) -> None:
+        on_gpu = any(p.device.type == "cuda" for p in model.parameters.values())
+        made = model.private_copy().compiled(backend=self.backend, mode="reduce-overhead" if on_gpu else None)
+        super().__init__(subspace, pipeline, made, options)
+        self._loop = Loop(subspace, pipeline, made, options)
+
+    @classmethod
+    def fits(cls, subspace: Subspace, pipeline: MetricPipeline, model: ModelWrapper) -> bool:
+        """For means over examples, of models whose calls leave no trace."""
+        return _is_plain(pipeline, model)
+
+    def __call__(self, points: Sequence[Point]) -> Found:
+        """Values and standard errors at points."""
+        with torch._dynamo.config.patch(recompile_limit=GRAPHS):
+            return self._loop(points)
+
+
+STRATEGIES: dict[str, type[Strategy]] = {s.kind: s for s in (Loop, Streamed, Reuse, Vmap, Threads, Compiled)}
