@@ -5,19 +5,18 @@ from __future__ import annotations
 import copy
 import threading
 from collections.abc import Callable, Hashable, Iterator, Mapping, Sequence
-from contextlib import AbstractContextManager, ExitStack, contextmanager, nullcontext
-from typing import Any, final
+from contextlib import contextmanager, nullcontext
+from typing import Any
 
 import torch
 from torch import Tensor, nn
 from torch.func import functional_call
-from torch.nn.attention import SDPBackend, sdpa_kernel
 from torch.utils._pytree import tree_map_only
 
-from .errors import ChoiceError
-from .parameters import Parameters, Watched
-from .parameters import Selection as Selection
-from .parameters import select as select
+from ..errors import ChoiceError
+from ..parameters import Parameters, Selection, Watched, select
+from .places import Place, Root, places, put
+from .settings import PLAIN_ATTENTION, PLAIN_RECURRENCE
 
 MODES = ("eval", "as-is")
 BATCH_NORM = ("stored", "re-estimated", "batch")
@@ -26,74 +25,6 @@ _DROPOUTS = nn.modules.dropout._DropoutNd
 
 # A module that cannot be copied is used by one evaluation at a time, whoever asks.
 _ONE_AT_A_TIME = threading.RLock()
-
-
-@final
-class _Shared:
-    """A setting of the whole process that several threads want at once: made by the first, undone by the last."""
-
-    def __init__(self, make: Callable[[], AbstractContextManager[Any]]) -> None:
-        self._make, self._lock, self._count, self._undo = make, threading.Lock(), 0, ExitStack()
-
-    @contextmanager
-    def entered(self) -> Iterator[None]:
-        with self._lock:
-            if not self._count:
-                self._undo.enter_context(self._make())
-            self._count += 1
-        try:
-            yield
-        finally:
-            with self._lock:
-                self._count -= 1
-                if not self._count:
-                    self._undo.close()
-
-
-_PLAIN_ATTENTION = _Shared(lambda: sdpa_kernel(SDPBackend.MATH))
-_PLAIN_RECURRENCE = _Shared(lambda: torch.backends.cudnn.flags(enabled=False))
-
-
-class _Root(nn.Module):
-    """All modules of a model under one root, which ``functional_call`` needs, and the object they belong to."""
-
-    def __init__(self, parts: Mapping[str, nn.Module], subject: Any) -> None:
-        super().__init__()
-        self.parts = nn.ModuleDict(dict(parts))
-        self.subject = (subject,)  # in a tuple: not a second registration of the same module
-
-    def forward(self, function: Callable[..., Any], *args: Any, **kwargs: Any) -> Any:
-        return function(self.subject[0], *args, **kwargs)
-
-
-_Place = tuple[dict[str, Any], str]
-
-
-def _places(root: nn.Module) -> dict[str, list[_Place]]:
-    """Where the modules keep each parameter and buffer; one that is tied has several places.
-
-    ``functional_call`` looks for them anew at each call, which takes longer than a small network. It stays where a
-    module may change between two calls, as the user's own may.
-    """
-    held: dict[int, list[_Place]] = {}
-    for module in root.modules():
-        for holder in (module._parameters, module._buffers):
-            for key, tensor in holder.items():
-                held.setdefault(id(tensor), []).append((holder, key))
-    return {n: held[id(t)] for n, t in [*root.named_parameters(), *root.named_buffers()]}
-
-
-@contextmanager
-def _put(state: Mapping[str, Tensor], places: Mapping[str, list[_Place]]) -> Iterator[None]:
-    """Tensors in their places, and back what was there."""
-    changes = [(holder, key, holder[key], t) for name, t in state.items() for holder, key in places[name]]
-    try:
-        for holder, key, _, tensor in changes:
-            holder[key] = tensor
-        yield
-    finally:
-        for holder, key, before, _ in changes:
-            holder[key] = before
 
 
 class ModelWrapper:
@@ -135,11 +66,11 @@ class ModelWrapper:
         batch_norm: str = "stored",
         batch_norm_data: Sequence[Tensor] = (),
     ) -> None:
-        self._set_up(_Root({"model": module}, module), parameters, mode, batch_norm, batch_norm_data)
+        self._set_up(Root({"model": module}, module), parameters, mode, batch_norm, batch_norm_data)
 
     def _set_up(
         self,
-        root: _Root,
+        root: Root,
         parameters: Selection | None,
         mode: str,
         batch_norm: str,
@@ -149,7 +80,7 @@ class ModelWrapper:
             raise ChoiceError("mode", mode, f"one of {', '.join(MODES)}")
         _check_batch_norm(batch_norm, batch_norm_data)
         self._root, self._alone = root, False
-        self._places: dict[str, list[_Place]] | None = None
+        self._places: dict[str, list[Place]] | None = None
         self._known: dict[Any, Any] = {}
         self.memory: dict[Any, Any] | None = None  # of an evaluation that goes from point to point
         self.mode, self.batch_norm, self._batch_norm_data = mode, batch_norm, tuple(batch_norm_data)
@@ -225,7 +156,7 @@ class ModelWrapper:
         """
         state = {**self.parameters, **self.buffers}
         if self._places is not None:
-            with _put(state, self._places):
+            with put(state, self._places):
                 return self._root(function, *args, **kwargs)
         with self._evaluating():
             return functional_call(self._root, {self._full(n): t for n, t in state.items()}, (function, *args), kwargs)
@@ -249,7 +180,7 @@ class ModelWrapper:
     def differentiable(self) -> Iterator[None]:
         """Forward passes in it can be differentiated twice, which fused attention and CUDA's fused LSTM cannot be."""
         recurrent = any(isinstance(m, nn.RNNBase) for m in self._root.modules())
-        with _PLAIN_ATTENTION.entered(), _PLAIN_RECURRENCE.entered() if recurrent else nullcontext():
+        with PLAIN_ATTENTION.entered(), PLAIN_RECURRENCE.entered() if recurrent else nullcontext():
             yield
 
     def _set_mode(self, root: nn.Module) -> None:
@@ -361,7 +292,7 @@ class ModelWrapper:
         try:
             private._root = copy.deepcopy(self._root, memo)
             self._set_mode(private._root)
-            private._places = {self._own(n): found for n, found in _places(private._root).items()}
+            private._places = {self._own(n): found for n, found in places(private._root).items()}
         except Exception:
             private._alone = True
         private.buffers = {n: b.clone() for n, b in self.buffers.items()}
@@ -418,7 +349,7 @@ class GeneralModelWrapper(ModelWrapper):
             raise ChoiceError("modules", list(named), "one torch.nn.Module or more")
         self.forward_fn = forward_fn  # type: ignore[method-assign]
         defaults = {"parameters": None, "mode": "eval", "batch_norm": "stored", "batch_norm_data": ()}
-        self._set_up(_Root(named, model), **{**defaults, **options})
+        self._set_up(Root(named, model), **{**defaults, **options})
 
 
 def wrap_model(model: nn.Module | ModelWrapper, **options: Any) -> ModelWrapper:
