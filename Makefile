@@ -15,7 +15,7 @@ app: $(VENV)/.installed-app ## set up and open the explorer (Ctrl-C ends it)
 	@exec $(BIN)/landscape-explorer
 
 test: $(VENV)/.installed-test $(VENV)/.browser ## set up, find or install a browser, run every test
-	@exec $(BIN)/pytest
+	@exec $(BIN)/pytest --numprocesses 2 --dist loadgroup
 
 check: $(VENV)/.installed-dev ## format, lint, types, architecture; changes nothing
 	$(BIN)/ruff format --check

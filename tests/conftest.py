@@ -24,6 +24,13 @@ os.environ |= {"KERAS_HOME": KERAS_HOME.name, "KERAS_BACKEND": "torch"}
 LOCAL = ("http://127.0.0.1", "ws://127.0.0.1", "data:", "blob:")
 
 
+def pytest_collection_modifyitems(items):
+    """Where processes share the tests, all that need the browser are one's, and begin; the others go by modules."""
+    items.sort(key=lambda item: "browser" not in item.fixturenames)
+    for item in items:
+        item.add_marker(pytest.mark.xdist_group("browser" if "browser" in item.fixturenames else item.path.stem))
+
+
 @pytest.fixture(scope="module")
 def digits():
     import sample_models
@@ -112,7 +119,7 @@ def open_page(browser):
         context = browser.new_context(viewport={"width": width, "height": height})
         contexts.append(context)
         page = context.new_page()
-        page.set_default_timeout(20_000)
+        page.set_default_timeout(60_000)
         page.on("pageerror", lambda error: errors.append(error.stack or str(error)))
         page.on("console", lambda message: errors.append(message.text) if message.type == "error" else None)
         page.route("**/*", guard)

@@ -8,7 +8,7 @@ DEEP = """(() => { window.deep = (selector, root = document) => { const found = 
   return found; }; })()"""
 
 
-def wait(page, condition, seconds=20.0):
+def wait(page, condition, seconds=60.0):
     """Waits on the page, since the browser's requests are answered only while it is asked something."""
     end = time.monotonic() + seconds
     while not condition():

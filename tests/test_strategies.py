@@ -416,13 +416,13 @@ class Read(torch.utils.data.Dataset):
         return self.inputs[k], self.targets[k]
 
 
-def test_streamed_data_are_read_twice_for_a_whole_line_and_never_kept():
+def test_streamed_data_are_read_once_for_a_whole_line_and_never_kept():
     model, (inputs, targets) = nn.Linear(4, 3).double(), data(torch.float64, 40)
     source = Read(inputs, targets)
     examples = Examples(source, batch_size=8, keep=False)
     *_, found = le.refine(Loss(F.cross_entropy, data=examples), le.Line.random(model), resolution=41, tolerance=0)
-    # For the coarse grid and for the rest; and the first batch, for the model's check and to know the data again.
-    assert source.reads == 2 * 40 + 2 * 8
+    # And the first batch: for the model's check, to know the data again, and to see that sharing gives the same values.
+    assert source.reads == 40 + 3 * 8
     assert examples._kept is None
     assert json.loads(found.attrs["provenance"])["strategy"] == "streamed"
     line = le.Line.random(model)
@@ -430,6 +430,36 @@ def test_streamed_data_are_read_twice_for_a_whole_line_and_never_kept():
         state = line.state_at((float(found["alpha"][k]),))
         expected = F.cross_entropy(inputs @ state["weight"].T + state["bias"], targets)
         assert float(found["loss"][k]) == pytest.approx(float(expected), rel=1e-12)
+
+
+def streamed_by(model):
+    """The strategy for streamed data on a line, after it was used."""
+    examples = Examples(Read(*data(torch.float64, 40)), batch_size=8, keep=False)
+    line, loss = le.Line.random(model, normalization="none"), Loss(F.cross_entropy, data=examples)
+    evaluator = le.Evaluator(line, loss)
+    found = evaluator.many([(-0.5,), (0.0,), (0.3,)])
+    wanted = le.Evaluator(line, Loss(F.cross_entropy, *data(torch.float64, 40))).many([(-0.5,), (0.0,), (0.3,)])
+    np.testing.assert_allclose(as_array(found), as_array(wanted), rtol=1e-12)
+    return evaluator._strategy
+
+
+def test_points_of_one_pass_share_the_products_of_the_first_layer():
+    assert streamed_by(small().double())._prefix._used == {"0.weight", "0.bias"}
+
+
+class Fickle(nn.Module):
+    """Looks at the type of its parameters, which is not that of plain ones where they are shared."""
+
+    def __init__(self):
+        super().__init__()
+        self.layer = nn.Linear(4, 3)
+
+    def forward(self, x):
+        return self.layer(x) if type(self.layer.weight) in (torch.Tensor, nn.Parameter) else 2 * self.layer(x)
+
+
+def test_what_would_give_other_values_is_not_shared():
+    assert streamed_by(Fickle().double())._prefix is None
 
 
 def test_what_can_be_read_once_only_is_not_streamed():

@@ -1,8 +1,8 @@
 """A line on a million examples that are read from a file, beside reading them and the forward passes alone.
 
 The examples are the digits with noise, as bytes in a file that is mapped into memory; a data loader makes batches of
-them. The engine streams them: a pass for the coarse grid, and one for all other nodes. What it is compared with reads
-them once, and calls the network 41 times with each batch, without loss and without looking at the outputs.
+them. The engine streams them in one pass. What it is compared with reads them once too, and calls the network 41 times
+with each batch, without loss and without looking at the outputs.
 """
 
 from __future__ import annotations
@@ -76,5 +76,5 @@ def rows(device: str) -> Iterator[Row]:
 
             found = 1 / ratio(alone, ours, device=device)
             what = f"MLP {'-'.join(map(str, sizes))}, {count:,} examples streamed, {NODES} nodes: time"
-            note = "" if found <= 1.1 else "the loss of each example, its standard error and a second pass are the rest"
+            note = "" if found <= 1.1 else "the loss of each example and its standard error are the rest"
             yield Row(what, "loader and forward passes alone", found, 1.1, at_most=True, note=note)

@@ -120,16 +120,20 @@ class Prefix:
         batches: The data that the metrics hold.
     """
 
-    def __init__(self, subspace: AffineSubspace, model: ModelWrapper, batches: Sequence[Any]) -> None:
+    def __init__(self, subspace: AffineSubspace, model: ModelWrapper, batches: Sequence[Any] = ()) -> None:
         self._subspace, self._model = subspace, model
-        self._room = MEMORY
         moving = {n: [d[n] if bool(d[n].any()) else None for d in subspace.directions] for n in subspace.origin}
         self._nodes = {n: _Node((o, *moving[n])) for n, o in subspace.origin.items()}
         self._nodes |= {n: _Node((b,)) for n, b in model.buffers.items()}
-        self._data = {self._place(t): _Node((t,)) for t in tensors(batches)}
+        self.hold(batches)
         self._used: set[str] = set()
         self._asked: set[str] = set()
         self._shares: tuple[float, ...] = ()
+
+    def hold(self, batches: Any) -> None:
+        """Know these data, and no others any more."""
+        self._room = MEMORY
+        self._data = {self._place(t): _Node((t,)) for t in tensors(batches)}
 
     @staticmethod
     def _place(t: Tensor) -> Any:
@@ -144,10 +148,19 @@ class Prefix:
         known = {n: self._known(node, n) for n, node in self._nodes.items() if n not in plain}
         moved.parameters = {n: known.get(n, t) for n, t in moved.parameters.items()}
         moved.buffers = {n: known.get(n, t) for n, t in moved.buffers.items()}
-        moved.call = functools.partial(self._call, moved.call)  # type: ignore[method-assign]
+        moved.call = functools.partial(self._call, self._shares, moved.call)  # type: ignore[method-assign]
         return moved
 
-    def _call(self, call: Callable[..., Any], function: Callable[..., Any], *args: Any, **kwargs: Any) -> Any:
+    def _call(
+        self,
+        shares: tuple[float, ...],
+        call: Callable[..., Any],
+        function: Callable[..., Any],
+        *args: Any,
+        **kwargs: Any,
+    ) -> Any:
+        self._shares = shares
+
         def given(t: Tensor) -> Tensor:
             node = self._data.get(self._place(t)) if type(t) is Tensor else None
             return t if node is None else self._known(node)

@@ -112,7 +112,17 @@ def _is_streamed(pipeline: MetricPipeline) -> bool:
 def _is_plain(pipeline: MetricPipeline, model: ModelWrapper) -> bool:
     """Whether means over examples are wanted, at hand, of a model whose calls leave no trace."""
     means = all(isinstance(m, ExampleMetric) for m in pipeline.metrics)
-    return means and model.batch_norm == "stored" and model.mode == "eval" and not _is_streamed(pipeline)
+    return means and _leaves_no_trace(model) and not _is_streamed(pipeline)
+
+
+def _leaves_no_trace(model: ModelWrapper) -> bool:
+    return model.batch_norm == "stored" and model.mode == "eval"
+
+
+def _has_terms(subspace: Subspace, model: ModelWrapper) -> bool:
+    """Whether a layer may be affine in the coordinates, by directions that are at hand."""
+    same = all(p.dtype == model.dtype for p in model.parameters.values())
+    return isinstance(subspace, AffineSubspace) and bool(subspace.dims) and not subspace.keeps_seeds and same
 
 
 def convolves(model: ModelWrapper) -> bool:
@@ -149,7 +159,11 @@ class Loop(Strategy):
 
 @final
 class Streamed(Strategy):
-    """Many points in one pass over data that are read anew each time, since they do not fit in memory."""
+    """Many points in one pass over data that are read anew each time, since they do not fit in memory.
+
+    What a model makes of a batch before the point matters serves all of them, if that gives the values of the plain
+    model for the first examples.
+    """
 
     kind = "streamed"
 
@@ -159,6 +173,9 @@ class Streamed(Strategy):
         super().__init__(subspace, pipeline, model, options)
         size = sum(p.numel() for p in model.parameters.values())
         self.chunk = max(1, min(HELD, HELD_ROOM // max(size, 1)))
+        shares = _has_terms(subspace, model) and _leaves_no_trace(model)
+        self._prefix = Prefix(subspace, model) if shares else None  # type: ignore[arg-type]
+        self._is_verified = False
 
     @classmethod
     def fits(cls, subspace: Subspace, pipeline: MetricPipeline, model: ModelWrapper) -> bool:
@@ -167,7 +184,30 @@ class Streamed(Strategy):
 
     def __call__(self, points: Sequence[Point]) -> Found:
         """Values and standard errors at points."""
-        return self.pipeline.several([self.model.at(self.subspace.state_at(point)).settled() for point in points])
+        if self._prefix is not None and not self._is_verified:
+            self._is_verified = True
+            self._prefix = self._prefix if self._agrees(self._prefix, points[:2]) else None
+        if self._prefix is None:
+            return self.pipeline.several([self._plain(point) for point in points])
+        return self.pipeline.several([self._prefix.at(point) for point in points], self._prefix.hold)
+
+    def _plain(self, point: Point) -> ModelWrapper:
+        return self.model.at(self.subspace.state_at(point)).settled()
+
+    def _agrees(self, prefix: Prefix, points: Sequence[Point]) -> bool:
+        tolerance = 1e-5 if self.model.dtype == torch.float32 else 1e-12
+        for data in self.pipeline.data:
+            few = data.few()
+            for point in points:
+                prefix.hold(few)
+                try:
+                    pairs = [tensors(data.outputs(model, few)) for model in (prefix.at(point), self._plain(point))]
+                except Exception:  # what it cannot do, the plain model can
+                    return False
+                near = (torch.allclose(a, b, tolerance, tolerance, equal_nan=True) for a, b in zip(*pairs, strict=True))
+                if not all(near):
+                    return False
+        return True
 
 
 @final
@@ -185,9 +225,7 @@ class Reuse(Strategy):
     @classmethod
     def fits(cls, subspace: Subspace, pipeline: MetricPipeline, model: ModelWrapper) -> bool:
         """On lines, planes and cubes, for means over examples, of models whose calls leave no trace."""
-        same = all(p.dtype == model.dtype for p in model.parameters.values())
-        held = isinstance(subspace, AffineSubspace) and bool(subspace.dims) and not subspace.keeps_seeds
-        return held and same and _is_plain(pipeline, model)
+        return _has_terms(subspace, model) and _is_plain(pipeline, model)
 
     def __call__(self, points: Sequence[Point]) -> Found:
         """Values and standard errors at points."""

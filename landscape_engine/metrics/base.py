@@ -282,7 +282,10 @@ def _neighbors(data: Examples, model_wrapper: ModelWrapper) -> Iterator[list[tup
 
 
 def _measure_examples(
-    metrics: Sequence[ExampleMetric], models: Sequence[ModelWrapper], data: Examples | None = None
+    metrics: Sequence[ExampleMetric],
+    models: Sequence[ModelWrapper],
+    data: Examples | None = None,
+    begin: Callable[[Any], None] | None = None,
 ) -> list[list[Estimate]]:
     """Several metrics of the same data at several points from one pass; ``data`` are these in another arrangement."""
     sums = [[_RatioSum() for _ in metrics] for _ in models]
@@ -291,6 +294,8 @@ def _measure_examples(
     for model in models:
         _prepare([m for m in metrics if not m.sure], model)
     for batch in data.batches():
+        if begin is not None:
+            begin(batch)
         for model, totals, held in zip(models, sums, kept, strict=True):
             outputs = data.outputs(model, batch)
             for metric, total in zip(metrics, totals, strict=True):
@@ -362,11 +367,13 @@ class MetricPipeline:
         """Each metric's value and standard error, by name."""
         return self.several([model_wrapper])[0]
 
-    def several(self, models: Sequence[ModelWrapper]) -> list[dict[str, Estimate]]:
-        """The same at several points, from one pass over each data set."""
+    def several(
+        self, models: Sequence[ModelWrapper], begin: Callable[[Any], None] | None = None
+    ) -> list[dict[str, Estimate]]:
+        """The same at several points, from one pass over each data set; ``begin`` is told of each batch."""
         found: list[dict[str, Estimate]] = [{} for _ in models]
         for group, data in zip(self._groups, self._data, strict=True):
-            for own, estimates in zip(found, _measure_examples(group, models, data), strict=True):
+            for own, estimates in zip(found, _measure_examples(group, models, data, begin), strict=True):
                 own.update((m.name, e) for m, e in zip(group, estimates, strict=True))
         for own, model in zip(found, models, strict=True):
             own.update((m.name, m.estimate(model)) for m in self.metrics if m.name not in own)

@@ -79,7 +79,8 @@ def refine(
         progress: Called after each evaluation, or some that were made together. What it raises ends the run, which is
             how one is canceled.
         strategy: How points are evaluated: ``"auto"``, the fastest of those that give the same values, found by trying
-            them at the first nodes; or ``"loop"``, ``"first-layer reuse"``, ``"vmap"``, or what a provenance records.
+            them at the first nodes; or ``"loop"``, ``"first-layer reuse"``, ``"vmap"``, ``"threads"``, ``"compiled"``
+            (by ``torch.compile``, never tried unless it is asked for), or what a provenance records.
         density: How many nodes on each axis, evenly spaced, are computed at least. The first landscape has 17 on a
             line, 9 on a plane, 5 on a cube; what is narrower than their spacing may be missed.
         subset: Examples of a draft, drawn at random once; of each data set, if there are several. A number that is no
@@ -191,7 +192,7 @@ class _Run:
     def _passes(self, stage: Draft | Record) -> Iterator[xr.Dataset]:
         """Compute what is asked for until nothing is."""
         record = self.record
-        while len(nodes := stage.ask()):
+        while len(nodes := self._next(stage)):
             whole = record.is_whole
             for _ in self._compute(stage, nodes, self._ahead(stage, len(nodes))):
                 if whole and self._is_due:
@@ -201,6 +202,16 @@ class _Run:
                 yield record.landscape(now - self.began)
                 self.last = time.perf_counter()
                 self.began += self.last - now  # what the caller does meanwhile is not counted
+
+    def _next(self, stage: Draft | Record) -> NDArray[np.int64]:
+        """The nodes asked for; where all will be computed, also others as long as one call, or pass, has room."""
+        nodes, refiner = stage.ask(), stage.refiner
+        room = stage.evaluator.chunk - len(nodes)
+        if refiner.tolerance or not len(nodes) or room <= 0:
+            return nodes
+        others = ~refiner.computed
+        others[tuple(nodes.T)] = False
+        return np.concatenate([nodes, np.argwhere(others)[:room]])
 
     @property
     def _is_due(self) -> bool:
