@@ -5,7 +5,7 @@ from __future__ import annotations
 import abc
 import copy
 from collections import Counter
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from itertools import islice
 from typing import Any, NamedTuple, final
 
