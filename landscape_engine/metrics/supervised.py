@@ -83,7 +83,7 @@ class Loss(ExampleMetric):
         kind = type(loss_function) if isinstance(loss_function, nn.Module) else loss_function
         kind = kind.func if isinstance(kind, functools.partial) else kind
         is_cross_entropy = kind in _CROSS_ENTROPIES or isinstance(loss_function, _CROSS_ENTROPIES[2:])
-        self.units = "nats" if kind in _CROSS_ENTROPIES else ""
+        self.units = "nats" if is_cross_entropy else ""
         self._each = _unreduced(loss_function)
         if self._each is not None and kind in (F.cross_entropy, nn.CrossEntropyLoss):
             self._each = _Across(self._each)
