@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Mapping, Sequence
 from html import escape
 from typing import Any
 
@@ -15,7 +16,9 @@ from explorer import controls, sources
 from explorer.basins import Basins
 from explorer.jobs import Result, Runner
 from explorer.measures import MEASURES
-from explorer.state import State
+from explorer.own import Own
+from explorer.state import chosen_state
+from explorer.subjects import offer
 from explorer.theme import FATHOM, PAGE_CSS, PAGE_SX, THEME_CONFIG, TOKENS_CSS
 from explorer.tracks import PER_INTERVAL, Track, TrainingPath
 from explorer.views.cards import BANNER_CSS, board, card, head, text, title
@@ -31,7 +34,7 @@ from explorer.views.profile import ProfileView
 from explorer.views.results import curve_of, off_plane, picture_of, profile_of, reading_of, subtitle
 from explorer.views.spectrum import SpectrumView
 from explorer.views.surface import Surface3D
-from landscape_engine import LandscapeError
+from landscape_engine import ChoiceError, LandscapeError
 
 MOVE_MARKER = """
 const path = table.data.alpha, beta = table.data.beta;
@@ -57,14 +60,44 @@ board.css_classes = [...rest, 'on-' + source.value.toLowerCase()];
 
 
 class Explorer(pn.viewable.Viewer):
-    """The explorer as an object: displays inline in a notebook, and is the body of the page."""
+    """The explorer as an object: displays inline in a notebook, and is the body of the page.
 
-    def __init__(self, **choices: Any) -> None:
+    Args:
+        model: A network or a wrapper of one (see ``own.Own``), or the name of a sample model.
+        data: What it is measured on; this and the next four are of a model of your own.
+        loss: Its loss; None is the one that fits.
+        checkpoints: Of its training.
+        forward: How it is called with a batch, if in another way than usual.
+        name: What the page calls it.
+        models: Keys of other models that can be chosen (see ``subjects.offer``); the first one is shown if no model is
+            given.
+        **choices: Of ``state.State``: ``metric="accuracy"``, ``resolution=65``, and so on.
+
+    Raises:
+        LandscapeError: If something given cannot be used.
+    """
+
+    def __init__(
+        self,
+        model: Any = None,
+        data: Any = None,
+        loss: Any = None,
+        checkpoints: Any = None,
+        *,
+        forward: Any = None,
+        name: str = "",
+        models: Sequence[str] = (),
+        **choices: Any,
+    ) -> None:
         super().__init__()
-        self.state = State(**choices)
+        if not (model is None or isinstance(model, str)):
+            model = offer(Own(model, data, loss, checkpoints, forward, name))
+            models = [model, *models]
+        elif data is not None:
+            raise ChoiceError("model", model, "a network, since data are given")
+        self.state = chosen_state(model, models, choices)
         self._suit()
-        if choices.get("subspace") in self.state.places:
-            self.state.subspace = choices["subspace"]
+        self._keep(choices)
         self.runner = Runner(self.state)
         self.shown: Result | None = None
         self.picture: Picture | CurvePicture | None = None
@@ -94,13 +127,16 @@ class Explorer(pn.viewable.Viewer):
         state, source = self.state, sources.load(self.state.model)
         usual = state.places[0]  # of the model before: whoever has not chosen another place gets the new one's
         last, offered, counts, places = len(source.steps) - 1, source.offered, source.counts, source.places
+        splits = source.splits
         metric = state.metric if state.metric in offered else offered[0]
         state.param.update(
             steps=source.steps,
             first=0,
             second=last // 2,
             third=last,
-            offered=offered,
+            measures={key: source.measure(key) for key in offered},
+            splits=splits,
+            split=state.split if state.split in splits else splits[0],
             counts=counts,
             places=places,
             metric=metric,
@@ -109,6 +145,17 @@ class Explorer(pn.viewable.Viewer):
             resolution=min(state.resolution, COARSE) if MEASURES[metric].noisy else state.resolution,
         )
         self.source = source
+
+    def _keep(self, choices: Mapping[str, Any]) -> None:
+        """Refuse choices that the model does not offer, which it would replace by its own."""
+        state = self.state
+        offered = {"split": state.splits, "samples": state.counts, "metric": state.measures, "subspace": state.places}
+        for name, values in offered.items():
+            if name in choices and choices[name] not in values:
+                raise ChoiceError(
+                    f"{name} of {self.source.label}", choices[name], f"one of {', '.join(map(str, values))}"
+                )
+            setattr(state, name, choices.get(name, getattr(state, name)))
 
     def _change_model(self) -> None:
         try:
@@ -154,7 +201,7 @@ class Explorer(pn.viewable.Viewer):
         reset = controls.action("Reset view", lambda event: self._reset_view())
         switches = [controls.choice(self.state.param.on_phone, margin=0) for _ in range(2)]
         compute = controls.study(self.state, self.runner)
-        differentiable = self.state.param.offered.rx().rx.pipe(lambda offered: "loss" in offered)
+        differentiable = self.state.param.measures.rx().rx.pipe(lambda found: "loss" in found)
         cards = board(
             self.banner,
             card("map", head("Map", points, nodes, on_phone=switches[0]), self.map.view, self.map_key),
@@ -183,7 +230,8 @@ class Explorer(pn.viewable.Viewer):
             self._follow(result)
             shape, show = ("line", self._show_curve) if result.request.is_line else ("plane", self._show_plane)
             self.shown, self.picture = result, (picture := show(result))
-            self.board.css_classes = [f"on-{self.state.on_phone.lower()}", shape]
+            alone = [] if len(result.track.stops) > 1 else ["alone"]
+            self.board.css_classes = [f"on-{self.state.on_phone.lower()}", shape, *alone]
             self.path.data = as_table(result.path, picture)
             self._place_marker(result)
             self._show_profile(result, picture.value_at(result.path)[0])
@@ -202,7 +250,7 @@ class Explorer(pn.viewable.Viewer):
         found = self._points_of(result)
         picture = picture_of(result, found)
         self.map.show(picture)
-        self.surface.show(picture, f"{MEASURES[result.request.metric].title} over the plane, in three dimensions")
+        self.surface.show(picture, f"{result.measure.title} over the plane, in three dimensions")
         extreme = "maximum" if picture.high_is_better else "minimum"
         wanted = self.state.show_points and (found is not None or self.state.marking)
         points = points_key(found, extreme) if wanted else ""
@@ -229,7 +277,7 @@ class Explorer(pn.viewable.Viewer):
         self.surface.marker = [alpha, beta]
 
     def _show_profile(self, result: Result, on_map: Any) -> None:
-        if result.profile is None:
+        if result.profile is None or len(result.track.stops) < 2:
             return
         self.profile.slider.follow(result.track, self.state.t)
         self.profile.show(profile_of(result, on_map))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from typing import Any
 
 import panel as pn
@@ -13,7 +14,6 @@ from explorer.measures import MEASURES
 from explorer.numbers import percent
 from explorer.state import (
     DERIVED,
-    MODELS,
     NORMALIZATIONS,
     NUMBERS,
     PAIRED,
@@ -27,10 +27,10 @@ from landscape_engine import LandscapeError
 
 HELP = {
     "trajectory": "The plane that holds most of the training path",
-    "random": "Two random directions. The training path collapses to a dot",
+    "random": "Two random directions through the trained network",
     "through": "The plane that three networks of the training span",
     "saved": "A plane from a file, through the trained network",
-    "random_line": "One random direction. The training path collapses to a dot",
+    "random_line": "One random direction through the trained network",
     "between": "The straight line from one network of the training to another, and beyond",
     "hessian": "Eigenvectors of the Hessian: across the valley, and where it curves down or least",
     "gradient": "The direction of steepest ascent, through one network of the training",
@@ -60,12 +60,16 @@ def _help(text: Any) -> pmui.Typography:
 
 def _held(result: Result | None, subspace: str) -> str:
     """What the subspace is, and how much of the training path's movement it holds."""
-    if result is None or result.request.subspace != subspace or subspace in PAIRED:
+    known = result is not None and result.request.subspace == subspace and math.isfinite(result.held)
+    if result is None or not known or subspace in PAIRED:
         return f"{HELP[subspace]}."
-    if subspace in ("through", "between", "saved", *DERIVED):
-        return f"{HELP[subspace]}; it holds {percent(result.held)} of the training's movement."
     place = "line" if result.request.is_line else "plane"
-    return f"{HELP[subspace]}: {percent(result.held)} of its movement lies in this {place}."
+    if subspace in RANDOM:
+        collapsed = f"The training path collapses to a dot: {percent(result.held)} of its movement"
+        return f"{HELP[subspace]}. {collapsed} lies in this {place}."
+    if subspace == "trajectory":
+        return f"{HELP[subspace]}: {percent(result.held)} of its movement lies in this {place}."
+    return f"{HELP[subspace]}; it holds {percent(result.held)} of the training's movement."
 
 
 def _number(state: State, name: str, label: str) -> pmui.TextInput:
@@ -98,6 +102,18 @@ def _select(parameter: Any, label: str, names: dict[Any, str], **options: Any) -
     style = {"size": "small", "sizing_mode": "stretch_width", "description": ""}
     swapped = {name: key for key, name in names.items()}
     return pmui.Select.from_param(parameter, label=label, options=swapped, **style, **options)
+
+
+def _set(state: State) -> pmui.Select:
+    """Which of the model's sets of examples."""
+    return _some(state.param.split, "Data", state.param.splits, SPLITS.__getitem__, margin=(6, 4, 6, 10))
+
+
+def _measure(state: State) -> pmui.Select:
+    """What can be measured of the model."""
+    style = {"size": "small", "sizing_mode": "stretch_width", "description": ""}
+    labels = state.param.measures.rx().rx.pipe(lambda found: {m.label: key for key, m in found.items()})
+    return pmui.Select.from_param(state.param.metric, label="Metric", options=labels, **style)
 
 
 def _count(count: int) -> str:
@@ -172,23 +188,24 @@ def drawer(state: State, runner: Runner) -> pmui.Column:
     """The widgets of the drawer, from top to bottom."""
     wide = {"sizing_mode": "stretch_width"}
     random = state.param.subspace.rx().rx.pipe(lambda chosen: chosen in RANDOM)
+    measures = state.param.measures.rx()
     log = state.param.metric.rx().rx.pipe(lambda key: MEASURES[key].log)
     numbers = [_number(state, name, label + "," * bool(unit) + unit) for name, (label, unit, _) in NUMBERS.items()]
     scales = {"Log": "log", "Linear": "linear"}
     parts = [
         _heading("Model and data"),
-        _select(state.param.model, "Model", {name: sources.load(name).sample.title for name in MODELS}),
+        _select(state.param.model, "Model", {n: sources.load(n).sample.title for n in state.param.model.objects}),
         _help(state.param.model.rx().rx.pipe(lambda name: sources.load(name).summary)),
         pmui.Row(
-            _select(state.param.split, "Data", SPLITS, margin=(6, 4, 6, 10)),
+            _set(state),
             _some(state.param.samples, "How many", state.param.counts, _count, margin=(6, 10, 6, 4)),
             margin=0,
             **wide,
         ),
         _help("What is averaged over; fewer are faster and less sure."),
         _heading("What to measure"),
-        _some(state.param.metric, "Metric", state.param.offered, lambda key: MEASURES[key].label),
-        _help(state.param.metric.rx().rx.pipe(lambda key: f"{MEASURES[key].help}.")),
+        _measure(state),
+        _help(state.param.metric.rx().rx.pipe(lambda key, found: f"{found.get(key, MEASURES[key]).help}.", measures)),
         choice(state.param.scale, options=scales, visible=log, **wide),
         _help(log.rx.where("Color scale: log shows the floor of the valley.", "It is drawn on a linear scale.")),
         _heading("Where to look"),

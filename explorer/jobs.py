@@ -18,6 +18,7 @@ import xarray as xr
 import landscape_engine as le
 from explorer import sources
 from explorer.basins import basins
+from explorer.measures import Measure
 from explorer.profiles import Profile, profiles
 from explorer.spectrum import spectrum
 from explorer.state import Request, State
@@ -60,6 +61,11 @@ class Result:
         return sources.load(self.request.model)
 
     @property
+    def measure(self) -> Measure:
+        """What is drawn."""
+        return self.source.measure(self.request.metric)
+
+    @property
     def profile(self) -> Profile | None:
         """Exact values along the line that the slider follows; None until they are known."""
         return self.profiles.get(self.track.followed)
@@ -91,9 +97,9 @@ class Result:
 
     @cached_property
     def held(self) -> float:
-        """Share of that line's squared movement that lies in the subspace."""
-        distance = np.array([p.distance for p in self.projections[self.track.followed]])
-        return float(1 - (self.residual**2).sum() / (distance**2).sum())
+        """Share of that line's squared movement that lies in the subspace; NaN if it moves nowhere."""
+        moved = float(np.sum([p.distance**2 for p in self.projections[self.track.followed]]))
+        return 1 - float((self.residual**2).sum()) / moved if moved else float("nan")
 
 
 class _Canceled(Exception):

@@ -43,8 +43,8 @@ class Measure(NamedTuple):
         return self.short or self.title
 
     def of(self, data: str) -> str:
-        """What is measured, on which data: "training loss", "gradient norm, training loss"."""
-        return f"{data} {self.noun}" if self.own else f"{self.noun}, {data} loss"
+        """What is measured, on which data if they have a name: "training loss", "gradient norm, training loss"."""
+        return f"{data} {self.noun}".strip() if self.own else f"{self.noun}, {f'{data} loss'.strip()}"
 
     @property
     def noun(self) -> str:

@@ -16,7 +16,7 @@ from landscape_engine.metrics import MetricPipeline
 Profile = dict[str, np.ndarray]
 """Values by metric name, of shape (m,)."""
 
-_known: dict[tuple[str, le.Curve | le.Line, int, str], Profile] = {}
+_known: dict[tuple[str, le.Curve | le.Line | le.Point, int, str], Profile] = {}
 
 
 def profiles(request: Request, track: Track, check: Callable[[], None] = lambda: None) -> dict[str, Profile]:
@@ -28,9 +28,9 @@ def profiles(request: Request, track: Track, check: Callable[[], None] = lambda:
         track: What the slider follows.
         check: Called before each point; what it raises ends the computation.
     """
-    own = {m.name.removeprefix("train_") for m in sources.metrics(request.model, "train", request.samples)}
+    own = {m.name for m in sources.metrics(request.model, request.split, request.samples)}
     found = {line: _evaluated(request, track, line, "", check) for line in track.lines}
-    if request.metric in own:
+    if f"{request.split}_{request.metric}" in own:
         return found
     return {line: known | _evaluated(request, track, line, request.metric, check) for line, known in found.items()}
 
@@ -39,14 +39,15 @@ def _evaluated(request: Request, track: Track, line: str, measure: str, check: C
     name, samples = request.model, request.samples
     key = (name, track.lines[line], samples, sources.family_of(measure))
     if key not in _known:
-        own = [*sources.metrics(name, "train", samples), *sources.metrics(name, "test", samples)]
-        derived = [m for s in ("train", "test") for m in sources.metrics(name, s, samples, measure) if m not in own]
+        splits = sources.load(name).splits
+        own = [m for s in splits for m in sources.metrics(name, s, samples)]
+        derived = [m for s in splits for m in sources.metrics(name, s, samples, measure) if m not in own]
         exact = track.positions[:: MEASURES[measure].each if measure else 1]
 
-        def points() -> Iterator[tuple[float]]:
+        def points() -> Iterator[tuple[float, ...]]:
             for place in exact:
                 check()
-                yield (track.coordinate(line, float(place)),)
+                yield track.coordinates(line, float(place))
 
         found = le.evaluate(track.lines[line], MetricPipeline(derived if measure else own), points())
         _known[key] = {n: np.interp(track.positions, exact, v) for n, v in found.items()}

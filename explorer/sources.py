@@ -11,10 +11,10 @@ from tempfile import TemporaryDirectory
 from typing import Any, final
 
 import landscape_engine as le
-import sample_models
-from explorer.measures import MEASURES, SUPERVISED
-from explorer.state import DERIVED, PAIRED, SAMPLES, SUBSPACES, Request
-from explorer.tracks import TENTHS, Connection, Track, TrainingPath
+from explorer.measures import MEASURES, SUPERVISED, Measure
+from explorer.state import DERIVED, PAIRED, PATHS, SAMPLES, SET_NAMES, SUBSPACES, Request
+from explorer.subjects import Subject, subject
+from explorer.tracks import TENTHS, Alone, Connection, Track, TrainingPath
 from landscape_engine import alignment, paths
 from landscape_engine import metrics as engine
 from landscape_engine.iteration import Watch
@@ -41,18 +41,18 @@ class Source:
 
     Args:
         name: As chosen.
-        sample: The sample model.
+        sample: The sample model, or one of the caller's.
     """
 
     name: str
-    sample: sample_models.Sample
+    sample: Subject
 
     def subspace(self, request: Request) -> le.Line | le.Plane:
         """The line or plane of a request."""
-        model, trajectory, extent = self.sample.model, self.sample.trajectory, request.extent
+        model, extent = self.sample.model, request.extent
         at = [self.at(k) for k in request.checkpoints]
         if request.subspace == "trajectory":
-            return le.Plane.trajectory(model, trajectory, extent=extent)
+            return le.Plane.trajectory(model, self._path, extent=extent)
         if request.subspace == "through":
             return le.Plane.through(at[0], at[1], at[2], extent=extent)
         if request.subspace == "between":
@@ -78,31 +78,69 @@ class Source:
 
     def at(self, checkpoint: int) -> le.ModelWrapper:
         """The network as it was at a checkpoint."""
-        trajectory = self.sample.trajectory
-        return le.wrap_model(self.sample.model).at(trajectory[min(checkpoint, len(trajectory) - 1)])
+        model, trajectory = le.wrap_model(self.sample.model), self.sample.trajectory
+        return model if trajectory is None else model.at(trajectory[min(checkpoint, len(trajectory) - 1)])
+
+    @property
+    def _path(self) -> le.Trajectory:
+        if self.sample.trajectory is None:
+            raise le.LandscapeError(f"{self.label} has no checkpoints of its training. Choose another subspace.")
+        return self.sample.trajectory
+
+    @property
+    def label(self) -> str:
+        """What the page calls it."""
+        return self.sample.name
 
     @property
     def steps(self) -> list[int]:
-        """Training step of each checkpoint."""
-        return list(self.sample.trajectory.steps)
+        """Training step of each checkpoint; 0 where there is only one."""
+        return [0] if self.sample.trajectory is None else list(self.sample.trajectory.steps)
+
+    @property
+    def splits(self) -> list[str]:
+        """The sets of examples, the usual one first."""
+        return list(self.sample.splits)
 
     @property
     def summary(self) -> str:
-        """The model, its checkpoints and its data in one line."""
-        train, test = (f"{count:,}" for count in self.sample.splits.values())
-        data = f"{train} training and {test} test {self.sample.unit}"
-        return f"{self.sample.parameter_count:,} parameters, {len(self.steps)} checkpoints, {data}."
+        """The model, its checkpoints and its data, and what it is."""
+        data = " and ".join(f"{n:,} {SET_NAMES[s]}".strip() for s, n in self.sample.splits.items())
+        path = f"{len(self.steps)} checkpoints" if len(self.steps) > 1 else "no path of its training"
+        facts = f"{self.sample.parameter_count:,} parameters, {path}, {data} {self.sample.unit}"
+        return f"{facts}. {self.sample.description}"
 
     @cached_property
     def offered(self) -> list[str]:
         """What can be measured of it: a policy has its return; losses have derivatives."""
-        own = [metric.name.removeprefix("train_") for metric in self.sample.metrics("train")]
-        return SUPERVISED if "loss" in own else own
+        own = [metric.name.partition("_")[2] for metric in metrics(self.name, self.splits[0], 0)]
+        if "loss" not in own:
+            return own
+        missing = {key for key in SUPERVISED if MEASURES[key].own} - set(own)
+        missing |= set() if self.sample.weight_decay else {"regularized_loss"}
+        return [key for key in SUPERVISED if key not in missing]
+
+    def measure(self, key: str) -> Measure:
+        """What can be drawn of it, in the words and units of its own loss."""
+        measure = MEASURES[key]
+        if measure.units != MEASURES["loss"].units:  # it is not one of losses
+            return measure
+        loss = metrics(self.name, self.splits[0], 0)[0]
+        label = loss.long_name if key == "loss" and loss.long_name != loss.name else measure.label
+        text = measure.help if loss.units else measure.help.replace(" Nats per example", " Mean over the examples")
+        return measure._replace(label=label, units=loss.units, help=text)
 
     @property
     def places(self) -> list[str]:
-        """Where it can be looked at, the usual place first: derivatives need a loss, connections a second network."""
-        own = [key for key in SUBSPACES if key not in PAIRED and (key not in DERIVED or "loss" in self.offered)]
+        """Where it can be looked at, the usual place first.
+
+        Derivatives need a loss, connections a second network, and what goes through checkpoints needs as many.
+        """
+        missing = {key for key, least in PATHS.items() if len(self.steps) < least}
+        missing |= set() if "loss" in self.offered else set(DERIVED)
+        own = [key for key in SUBSPACES if key not in missing and key not in PAIRED]
+        if len(self.steps) == 2:
+            own.sort(key="between".__ne__)
         return own if self.sample.second is None else [*PAIRED, *own]
 
     @property
@@ -111,9 +149,10 @@ class Source:
         return [0, *(count for count in SAMPLES if count < min(self.sample.splits.values()))]
 
     @cached_property
-    def training(self) -> TrainingPath:
-        """The path of its training."""
-        return TrainingPath.of(le.wrap_model(self.sample.model), self.sample.trajectory)
+    def training(self) -> Track:
+        """The path of its training, or the network alone."""
+        model, trajectory = le.wrap_model(self.sample.model), self.sample.trajectory
+        return Alone.of(model) if trajectory is None else TrainingPath.of(model, trajectory)
 
     def track(self, request: Request, watch: Watch | None = None) -> Track:
         """What the slider follows: the training, or the ways between two networks.
@@ -133,7 +172,7 @@ class Source:
     def pair(self) -> tuple[le.ModelWrapper, le.ModelWrapper]:
         """The two networks."""
         if self.sample.second is None:
-            raise le.LandscapeError(f"{self.name} has no second network. Choose another model or another subspace.")
+            raise le.LandscapeError(f"{self.label} has no second network. Choose another model or another subspace.")
         first = le.wrap_model(self.sample.model)
         return first, first.at(self.sample.second[-1])
 
@@ -156,7 +195,7 @@ class Source:
         """
         known = self._curves.get(samples)
         if known is None or known.outcome is le.Outcome.STOPPED:
-            loss = metrics(self.name, "train", samples)[0]
+            loss = metrics(self.name, self.splits[0], samples)[0]
             known = self._curves[samples] = paths.bezier(*self.pair, loss, watch=watch, start=known)
         return known
 
@@ -199,7 +238,7 @@ def save_plane(subspace: le.Line | le.Plane) -> io.BytesIO:
 @cache
 def load(name: str) -> Source:
     """The source of a name; loaded once."""
-    return Source(name, sample_models.load(name))
+    return Source(name, subject(name))
 
 
 @cache
@@ -210,7 +249,7 @@ def metrics(name: str, split: str, samples: int, measure: str = "") -> list[Metr
 
     Args:
         name: Of the model.
-        split: ``"train"`` or ``"test"``.
+        split: One of its ``splits``.
         samples: How many examples; 0 means all.
         measure: One of ``MEASURES``; those that the model has of its own by default.
     """

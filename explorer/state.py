@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping, Sequence
 from typing import Any, NamedTuple
 
 import param
 
 from explorer.measures import MEASURES, SUPERVISED
+from landscape_engine import ChoiceError
 
 MODELS = ["digits_mlp", "digits_cnn", "spirals_mlp", "two_seeds", "cartpole_policy"]
-SPLITS = {"train": "Training set", "test": "Test set"}
+SPLITS = {"train": "Training set", "test": "Test set", "all": "All data"}
+SET_NAMES = {"train": "training", "test": "test", "all": ""}
 SAMPLES = [1000, 300, 100, 50, 20, 5]  # how many examples or episodes; what a model has more of is offered
 SUBSPACES = {
     "trajectory": "Trajectory plane (PCA)",
@@ -25,6 +28,7 @@ SUBSPACES = {
     "networks": "Line between the two networks",
 }
 LINES = ("random_line", "between", "gradient", "hessian_line", "networks")
+PATHS = {"trajectory": 3, "through": 3, "between": 2}  # how many checkpoints they need
 PAIRED = ("connection", "networks")  # of two networks, between which the slider moves
 DERIVED = ("gradient", "hessian", "hessian_line")  # spanned by derivatives of the loss at a checkpoint
 RANDOM = ("random", "random_line")
@@ -65,9 +69,10 @@ class State(param.Parameterized):
 
     model = param.Selector(default="digits_mlp", objects=MODELS, doc="The trained network.")
     split = param.Selector(default="train", objects=list(SPLITS), doc="What the map is averaged over.")
+    splits = param.List(default=["train", "test"], doc="Sets that can be chosen.")
     samples = param.Selector(default=0, objects=[0, *SAMPLES], doc="How many of its examples; 0 is all.")
     metric = param.Selector(default="loss", objects=list(MEASURES), doc="What is drawn.")
-    offered = param.List(default=SUPERVISED, doc="What can be measured of the model.")
+    measures = param.Dict(default={key: MEASURES[key] for key in SUPERVISED}, doc="What can be measured of the model.")
     places = param.List(default=list(SUBSPACES), doc="Subspaces that can be chosen.")
     counts = param.List(default=[0], doc="How many examples can be chosen; 0 is all.")
     subspace = param.Selector(default="trajectory", objects=list(SUBSPACES), doc="Which plane is drawn.")
@@ -145,6 +150,36 @@ class State(param.Parameterized):
             self.message = ""
         except ValueError:
             self.message = f"{label} must be {expected}, but it is '{text}'. The picture is unchanged."
+
+
+CHOICES = [name for name in Request._fields if name not in ("model", "checkpoints", "saved")]
+CHOICES += ["show_nodes", "show_points", "dark"]
+
+
+def chosen_state(model: str | None, models: Sequence[str], choices: Mapping[str, Any]) -> State:
+    """A state that has these choices made.
+
+    Args:
+        model: The key of a model; None is the first one.
+        models: Keys of models of the caller's own, which can be chosen beside the samples.
+        choices: Others by their names.
+
+    Raises:
+        ChoiceError: If there is no such choice, or not with such a value.
+    """
+    state, known = State(), [*models, *MODELS]
+    state.param.model.objects = known
+    for name, value in {"model": known[0] if model is None else model, **choices}.items():
+        if name not in ("model", *CHOICES):
+            raise ChoiceError("a choice", name, f"one of {', '.join(CHOICES)}")
+        try:
+            setattr(state, name, value)
+        except ValueError as error:
+            parameter = state.param[name]
+            objects = getattr(parameter, "objects", None)
+            expected = f"one of {', '.join(map(str, objects))}" if objects else parameter.doc.rstrip(".")
+            raise ChoiceError(name, value, expected) from error
+    return state
 
 
 NUMBERS = {

@@ -23,7 +23,7 @@ class Track(abc.ABC):
     A place on it is counted in stops: 0 is the first, 1.5 half way from the second to the third.
 
     Args:
-        lines: Of one coordinate each, by name; the first is the one that is followed, the others lie beside it.
+        lines: Of one coordinate each at most, by name; the first is the one that is followed, the others lie beside it.
         stops: What the axis says at each stop.
 
     Attributes:
@@ -46,7 +46,7 @@ class Track(abc.ABC):
     stop: ClassVar[str] = ""
     landmarks: ClassVar[tuple[tuple[str, int, str, str], ...]]
 
-    lines: Mapping[str, le.Curve | le.Line]
+    lines: Mapping[str, le.Curve | le.Line | le.Point]
     stops: tuple[float, ...]
 
     @property
@@ -64,14 +64,14 @@ class Track(abc.ABC):
         """The places whose exact values are known, of shape (m,)."""
         return np.arange(PER_INTERVAL * (len(self.stops) - 1) + 1) / PER_INTERVAL
 
-    def coordinate(self, line: str, place: float) -> float:
-        """The coordinate of a place on one of the lines."""
-        ((low, high),) = self.lines[line].bounds
-        return min(low + place * ((high - low) / (len(self.stops) - 1)), high)
+    def coordinates(self, line: str, place: float) -> tuple[float, ...]:
+        """The coordinate of a place on one of the lines; none where the line is a single network."""
+        parts = max(len(self.stops) - 1, 1)
+        return tuple(min(low + place * ((high - low) / parts), high) for low, high in self.lines[line].bounds)
 
     def state_at(self, line: str, place: float) -> Mapping[str, Tensor]:
         """The parameters (and buffers, if they move) at a place on one of the lines."""
-        return self.lines[line].state_at((self.coordinate(line, place),))
+        return self.lines[line].state_at(self.coordinates(line, place))
 
     def model_at(self, place: float) -> le.ModelWrapper:
         """The network at a place on the line that is followed."""
@@ -146,3 +146,24 @@ class TrainingPath(Track):
         k, count = int(place), len(self.stops)
         at = f"checkpoint {k + 1} of {count}" if k == place else f"between checkpoints {k + 1} and {k + 2}"
         return f"{at}, {self.said(place)}"
+
+
+@final
+class Alone(Track):
+    """A single network: there is nothing to move along."""
+
+    title = "The network"
+    slider = "The network"
+    saying = "the network as it is"
+    unit = ""
+    ends = ("", "")
+    landmarks = (("network", 0, "final", "network"),)
+
+    @classmethod
+    def of(cls, model: le.ModelWrapper) -> Alone:
+        """The one stop is the model."""
+        return cls({"network": le.Point.of(model)}, (0.0,))
+
+    def where(self, place: float) -> str:
+        """The same wherever."""
+        return self.said(place)

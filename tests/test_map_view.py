@@ -11,6 +11,7 @@ import xarray as xr
 import landscape_engine as le
 from explorer import sources
 from explorer.jobs import Result
+from explorer.measures import MEASURES
 from explorer.numbers import format_error, format_number
 from explorer.state import State
 from explorer.theme import DARK, FATHOM
@@ -201,10 +202,13 @@ def test_a_barrier_is_the_largest_height_above_the_straight_line_between_the_end
     values = 1 + 2 * t + 5 * t * (1 - t)  # 1.25 above the chord in the middle
     track = Connection({}, tuple(k / 10 for k in range(11)))
     found = SimpleNamespace(
-        request=State(metric="loss").request, track=track, profiles={"straight": {"train_loss": values}}
+        request=State(metric="loss").request,
+        measure=MEASURES["loss"],
+        track=track,
+        profiles={"straight": {"train_loss": values}},
     )
     assert barrier_of(found) == Bracket(5.0, pytest.approx(2.0), pytest.approx(3.25), "barrier 1.25")
-    found.request = State(metric="accuracy").request
+    found.request, found.measure = State(metric="accuracy").request, MEASURES["accuracy"]
     found.profiles = {"straight": {"train_accuracy": 0.9 - values / 10}}
     assert barrier_of(found).text == "drop 0.125"
     found.paths = {"straight": np.column_stack([t, 0 * t]), "aligned": np.zeros((41, 2))}

@@ -42,7 +42,7 @@ def test_the_training_path_has_a_checkpoint_at_each_stop():
     sample = sample_models.load("two_seeds")
     track = source().training
     for k in range(len(track.stops)):
-        assert track.coordinate("path", float(k)) == k
+        assert track.coordinates("path", float(k)) == (k,)
         assert distance(track.state_at("path", float(k)), sample.trajectory[k]) == 0
     assert (track.said(19.0), track.where(19.0)) == ("step 33", "checkpoint 20 of 43, step 33")
     assert track.where(19.5).startswith("between checkpoints 20 and 21, step ")

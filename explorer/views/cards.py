@@ -13,6 +13,7 @@ BOARD_CSS = """
 .bk-map, .bk-surface { grid-column: span 6; }
 .bk-profile { grid-column: span 8; } .bk-inspector { grid-column: span 4; }
 :host(.line) .bk-map, :host(.line) .bk-surface, :host(.plane) .bk-curve { display: none !important; }
+:host(.alone) .bk-profile { display: none !important; } :host(.alone) .bk-inspector { grid-column: 1 / -1; }
 .bk-banner, .bk-curve, .bk-spectrum { grid-column: 1 / -1; }
 @media (max-width: 1100px) { .bk-profile, .bk-inspector { grid-column: 1 / -1; } }
 @media (max-width: 900px) { :host { gap: 12px; padding: 12px; } }
@@ -72,7 +73,7 @@ def board(*cards: Any) -> pn.Column:
     """The cards of the page.
 
     Its classes say what is shown: ``plane`` (map and surface; of these a phone shows one, by ``on-map`` or
-    ``on-surface``) or ``line`` (the curve).
+    ``on-surface``) or ``line`` (the curve), and ``alone`` where there is no track to follow.
     """
     css = {"stylesheets": [BOARD_CSS], "css_classes": ["on-map", "plane"]}
     return pn.Column(*cards, **css, sizing_mode="stretch_both", margin=0)

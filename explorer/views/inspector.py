@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Mapping
 from html import escape
 from typing import NamedTuple
 
@@ -12,17 +13,16 @@ TRUSTED = 0.1  # the map can be trusted where it is within this share of the tru
 
 
 class Reading(NamedTuple):
-    """What is known at the marker: ``true`` on the set the map shows, ``other`` on the other one, their errors."""
+    """What is known at the marker: ``true`` on the set the map shows, ``others`` on other ones, their errors."""
 
     where: str
     metric: str
     units: str
-    names: tuple[str, str]
+    names: tuple[str, ...]
     true: float
     stderr: float
-    other: float
-    other_stderr: float
-    accuracy: tuple[float, float] | None
+    others: tuple[tuple[float, float], ...]
+    accuracy: Mapping[str, float]
     on_map: float
     map_error: float
     residual: float
@@ -64,6 +64,12 @@ def _row(label: str, value: str, note: str = "") -> str:
     return f"<tr><th>{escape(label)}</th><td>{escape(value)} <small>{escape(note)}</small></td></tr>"
 
 
+def _accuracy(shares: Mapping[str, float]) -> str:
+    """The accuracy on each set, in one row."""
+    label = f"Accuracy, {' / '.join(shares)}".removesuffix(", ")
+    return _row(label, " / ".join(f"{share * 100:.1f} %" for share in shares.values()))
+
+
 def inspector_html(r: Reading) -> str:
     """The card's body as HTML."""
     kind, verdict = _verdict(r)
@@ -79,10 +85,11 @@ def inspector_html(r: Reading) -> str:
         if math.isfinite(r.on_map)
         else _row(f"{r.metric[:1].upper()}{r.metric[1:]} on the {shown}", "outside"),
         *(_row(f"{r.metric[:1].upper()}{r.metric[1:]} on the {line}", format_number(v)) for line, v in r.beside),
-        _row(r.names[1][:1].upper() + r.names[1][1:], format_number(r.other), _plus_minus(r.other_stderr, r.other)),
-        _row("Accuracy, training / test", " / ".join(f"{share * 100:.1f} %" for share in r.accuracy))
-        if r.accuracy
-        else "",
+        *(
+            _row(name[:1].upper() + name[1:], format_number(value), _plus_minus(stderr, value))
+            for name, (value, stderr) in zip(r.names[1:], r.others, strict=True)
+        ),
+        _accuracy(r.accuracy) if r.accuracy else "",
         _row(f"Distance from the {r.place}", "0" if on_it else format_number(r.residual, 2), share),
     ]
     units = f"{escape(r.units)}, " if r.units else ""
@@ -107,7 +114,7 @@ CSS = """
 .verdict.ok { border-color: var(--ok); } .verdict.warn { border-color: var(--warn); }
 table { border-collapse: collapse; width: 100%; } th { text-align: left; font-size: var(--fs-small); }
 td { text-align: right; } th, td { padding: 3px 0; border-top: 1px solid var(--hair); }
-.columns { display: grid; gap: 0 32px; align-items: start; }
-@media (min-width: 601px) and (max-width: 1100px) { .columns { grid-template-columns: 1fr 1fr; } }
+.columns { display: grid; gap: 0 32px; align-items: start;
+  grid-template-columns: repeat(auto-fit, minmax(min(100%, 260px), 1fr)); }
 tr:first-child > * { border-top: 0; }
 """

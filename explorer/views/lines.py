@@ -24,6 +24,7 @@ STYLES = {  # from the lowest to the topmost line
     "on_map": Style("line3", 1.6, (5, 4)),
     "test": Style("line2", 1.6),
     "train": Style("ink", 2.2),
+    "all": Style("ink", 2.2),
     "aligned": Style("line3", 1.8, (4, 4)),
     "straight": Style("line2", 1.8, (9, 6)),
     "curve": Style("ink", 2.2),

@@ -10,16 +10,14 @@ import numpy as np
 
 from explorer.basins import Basins, Stationary
 from explorer.jobs import Result
-from explorer.measures import MEASURES
 from explorer.numbers import format_number
-from explorer.state import DERIVED, SUBSPACES
+from explorer.state import DERIVED, SET_NAMES, SPLITS, SUBSPACES
 from explorer.tracks import LINE_NAMES, PER_INTERVAL
 from explorer.views.curve import CurvePicture
 from explorer.views.inspector import Reading
 from explorer.views.lines import Bracket, Drawn, ProfilePicture
 from explorer.views.picture import Array, Mark, Picture, Stroke
 
-SET_NAMES = {"train": "training", "test": "test"}
 LONGEST = 9  # characters of a name that fits beside the curves
 
 
@@ -27,7 +25,7 @@ def subtitle(result: Result) -> str:
     """What the pictures show, in words."""
     request = result.request
     place = SUBSPACES[request.subspace].split(" (")[0].lower()
-    return f"{request.model}, {place}, {MEASURES[request.metric].of(SET_NAMES[request.split])}"
+    return f"{result.source.label}, {place}, {result.measure.of(SET_NAMES[request.split])}"
 
 
 def _variable(result: Result) -> str:
@@ -37,7 +35,7 @@ def _variable(result: Result) -> str:
 def curve_of(result: Result) -> CurvePicture:
     """The curve of a result on a line."""
     landscape, request, name = result.landscape, result.request, _variable(result)
-    measure = MEASURES[request.metric]
+    measure = result.measure
     return CurvePicture(
         x=landscape["alpha"].values,
         values=landscape[name].values,
@@ -45,7 +43,7 @@ def curve_of(result: Result) -> CurvePicture:
         evaluated=landscape["evaluated"].values.astype(bool),
         scale="log" if request.scale == "log" else "linear",
         x_title=_axis_titles(result)[0],
-        z_title=MEASURES[request.metric].brief,
+        z_title=measure.brief,
         title=", ".join(filter(None, [measure.title, measure.units])),
         units=measure.units,
         high_is_better=measure.high_is_better,
@@ -61,7 +59,7 @@ def picture_of(result: Result, found: Basins | None = None) -> Picture:
     """
     landscape, request, name = result.landscape.transpose("beta", "alpha", ...), result.request, _variable(result)
     alpha, beta = _axis_titles(result)
-    measure = MEASURES[request.metric]
+    measure = result.measure
     picture = Picture(
         x=landscape["alpha"].values,
         y=landscape["beta"].values,
@@ -80,7 +78,7 @@ def picture_of(result: Result, found: Basins | None = None) -> Picture:
     marks = [_mark(point, measure.units) for point in (found.points if found is not None else ())]
     x, y, value = picture.best()
     marked = any((mark.x, mark.y) == (x, y) for mark in marks)
-    if "path" in result.track.lines and math.isfinite(value) and not marked:
+    if "straight" not in result.track.lines and math.isfinite(value) and not marked:
         marks.append(Mark("best", x, y))
     return replace(picture, marks=(*picture.marks, *marks))
 
@@ -96,7 +94,8 @@ def _mark(point: Stationary, units: str) -> Mark:
 def _strokes(result: Result) -> tuple[Stroke, ...]:
     """The lines of the track, the one that is followed on top."""
     dots = slice(None, None, PER_INTERVAL) if result.track.stop else slice(0, 0)
-    return tuple(Stroke(line, result.paths[line], result.paths[line][dots]) for line in [*result.track.lines][::-1])
+    lines = [line for line in [*result.track.lines][::-1] if len(result.paths[line]) > 1]
+    return tuple(Stroke(line, result.paths[line], result.paths[line][dots]) for line in lines)
 
 
 def _marks(result: Result) -> tuple[Mark, ...]:
@@ -104,7 +103,7 @@ def _marks(result: Result) -> tuple[Mark, ...]:
     places = [(kind, result.paths[line][end], text) for line, end, kind, text in result.track.landmarks]
     top = barrier_of(result)
     if top is not None:
-        kind = "drop" if MEASURES[result.request.metric].high_is_better else "barrier"
+        kind = "drop" if result.measure.high_is_better else "barrier"
         places.append((kind, result.paths["straight"][round(top.place * PER_INTERVAL)], top.text))
     return tuple(Mark(kind, float(at[0]), float(at[1]), text) for kind, at, text in places)
 
@@ -120,11 +119,11 @@ def barrier_of(result: Result) -> Bracket | None:
     Where high is better it is how far it drops below.
     """
     metric, split, places = result.request.metric, result.request.split, result.track.positions
-    if "straight" not in result.profiles or not MEASURES[metric].own:
+    if "straight" not in result.profiles or not result.measure.own:
         return None
     values = result.profiles["straight"][f"{split}_{metric}"]
     chord = values[0] + (values[-1] - values[0]) * places / places[-1]
-    word, height = ("drop", chord - values) if MEASURES[metric].high_is_better else ("barrier", values - chord)
+    word, height = ("drop", chord - values) if result.measure.high_is_better else ("barrier", values - chord)
     k = int(np.argmax(np.where(np.isfinite(height), height, -np.inf)))
     if not 0 < height[k] < np.inf:
         return None
@@ -151,7 +150,7 @@ def profile_of(result: Result, on_map: Array) -> ProfilePicture:
 
 def _ways(result: Result, place: str) -> dict[str, Any]:
     """The values on each way from one network to the other."""
-    request, measure = result.request, MEASURES[result.request.metric]
+    request, measure = result.request, result.measure
     name, what = f"{request.split}_{request.metric}", measure.of(SET_NAMES[request.split])
     values = {line: known[name] for line, known in result.profiles.items()}
     noisy = {line: known[f"{name}_stderr"] for line, known in result.profiles.items()} if measure.noisy else {}
@@ -169,19 +168,22 @@ def _ways(result: Result, place: str) -> dict[str, Any]:
 def _training(result: Result, on_map: Array, place: str) -> dict[str, Any]:
     """A training's values on both sets, and the picture's, which are those of another network."""
     metric, known = result.request.metric, result.profile or {}
-    what = MEASURES[metric].title.lower()
+    measure, splits = result.measure, result.source.splits
+    what = measure.title.lower()
     what = what if len(what) <= LONGEST else "value"
     shown = "map" if place == "plane" else place
-    sets = {s: Drawn(known[f"{s}_{metric}"], f"true {what}, {name}", name) for s, name in SET_NAMES.items()}
-    noisy = MEASURES[metric].noisy
+    sets = {
+        s: Drawn(known[f"{s}_{metric}"], f"true {what}, {SET_NAMES[s]}".removesuffix(", "), SET_NAMES[s] or "true")
+        for s in splits
+    }
     return {
-        "title": ", ".join(filter(None, [MEASURES[metric].title, MEASURES[metric].units])),
+        "title": ", ".join(filter(None, [measure.title, measure.units])),
         "lines": {**sets, "on_map": Drawn(on_map, f"{what} on the {shown}", f"on the {shown}")},
         "hollow": frozenset({"on_map"}),
         "gap": (result.request.split, "on_map"),
         "residual": result.residual,
         "off": f"Off the {place}: distance from it",
-        "stderr": {s: known[f"{s}_{metric}_stderr"] for s in SET_NAMES} if noisy else {},
+        "stderr": {s: known[f"{s}_{metric}_stderr"] for s in splits} if measure.noisy else {},
     }
 
 
@@ -214,25 +216,22 @@ def _axis_titles(result: Result) -> tuple[str, str]:
 def reading_of(result: Result, picture: Picture | CurvePicture, t: float) -> Reading | None:
     """What is known at a place of the track; None until the exact values are."""
     known, metric, track, split = result.profile, result.request.metric, result.track, result.request.split
-    other = "test" if split == "train" else "train"
     if known is None:
         return None
+    measure, splits = result.measure, [split, *(s for s in result.source.splits if s != split)]
     k = min(round(t * PER_INTERVAL), len(result.path) - 1)
     values, errors = picture.value_at(result.path[k : k + 1])
     value, error = float(values[0]), float(errors[0])
     return Reading(
         where=track.where(min(t, len(track.stops) - 1)),
-        metric=MEASURES[metric].noun,
-        names=(MEASURES[metric].of(SET_NAMES[split]), MEASURES[metric].of(SET_NAMES[other])),
-        units=MEASURES[metric].units,
+        metric=measure.noun,
+        names=tuple(measure.of(SET_NAMES[s]) for s in splits),
+        units=measure.units,
         true=float(known[f"{split}_{metric}"][k]),
         stderr=float(known[f"{split}_{metric}_stderr"][k]),
-        other=float(known[f"{other}_{metric}"][k]),
-        other_stderr=float(known[f"{other}_{metric}_stderr"][k]),
-        accuracy=(float(known["train_accuracy"][k]), float(known["test_accuracy"][k]))
-        if "train_accuracy" in known
-        else None,
-        exact=k % MEASURES[metric].each == 0,
+        others=tuple((float(known[f"{s}_{metric}"][k]), float(known[f"{s}_{metric}_stderr"][k])) for s in splits[1:]),
+        accuracy={SET_NAMES[s]: float(known[f"{s}_accuracy"][k]) for s in SPLITS if f"{s}_accuracy" in known},
+        exact=k % measure.each == 0,
         on_map=value,
         map_error=math.expm1(error) * value if picture.scale == "log" else error,
         residual=float(result.residual[k]),

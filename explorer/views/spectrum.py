@@ -12,6 +12,7 @@ from bokeh.plotting import figure
 
 from explorer.numbers import format_error, format_number
 from explorer.spectrum import Spectrum
+from explorer.state import SET_NAMES
 from explorer.theme import DARK, LIGHT, apply_theme
 from explorer.views.ticks import tick_values
 
@@ -104,11 +105,11 @@ def spectrum_html(found: Spectrum) -> str:
         ("Gradient norm", format_number(found.gradient_norm), ""),
     ]
     body = "".join(f"<tr><th>{escape(k)}</th><td><small>{escape(note)}</small> {v}</td></tr>" for k, v, note in rows)
-    data = "training" if found.split == "train" else "test"
+    data = f"{SET_NAMES[found.split]} loss".strip()
     stable = (
         f" Gradient descent is stable here below a learning rate of 2 / λ max = <b>{format_number(2 / largest)}</b>."
     )
     return (
-        f"<p>{found.where[:1].upper()}{found.where[1:]}, {data} loss. Triangles: the five largest and the five "
+        f"<p>{found.where[:1].upper()}{found.where[1:]}, {data}. Triangles: the five largest and the five "
         f"smallest eigenvalues.{stable}</p><table>{body}</table>"
     )

@@ -1,0 +1,216 @@
+"""A model of the caller's, with its data and checkpoints, as the page wants it."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from functools import cached_property
+from pathlib import Path
+from typing import Any, final
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+
+import landscape_engine as le
+from explorer.losses import Inferred, LossFunction, chosen
+from landscape_engine.metrics import Accuracy, Examples, Loss, Metric
+
+SETS = ("train", "test")
+BATCH = 256  # examples of a data set in one forward pass
+FEW = 64  # examples that tell which loss fits
+LOSS_LABELS = {
+    "cross_entropy": "Cross-entropy loss",
+    "token_cross_entropy": "Cross-entropy loss",
+    "nll_loss": "Negative log-likelihood",
+    "token_nll_loss": "Negative log-likelihood",
+    "probability_nll_loss": "Negative log-likelihood",
+    "mse_loss": "Mean squared error",
+    "l1_loss": "Mean absolute error",
+    "binary_cross_entropy": "Binary cross-entropy",
+    "binary_cross_entropy_with_logits": "Binary cross-entropy",
+    "model": "The model's own loss",
+}
+
+
+@final
+class Own:
+    """A model that somebody has in hand, ready to be explored.
+
+    Neither the model nor the data are changed, and later training does not move what is shown.
+
+    Args:
+        model: Any ``torch.nn.Module``, or a ``ModelWrapper``.
+        data: What it is measured on: a pair of tensors or arrays (inputs, targets), a ``Dataset``, a ``DataLoader``, or
+            batches, which may be dicts; or a dict of two of these, ``"train"`` and ``"test"``.
+        loss: A function of (outputs, targets), a name such as ``"cross_entropy"``, or None: the one that fits.
+        checkpoints: Of its training, the final one last: a ``Trajectory``, a list of state dicts or models, a file, or
+            the folder of a run. The final one is then what is shown. None, or only one: there is no path to follow.
+        forward: ``forward(model, batch)``, if the model is to be called in another way than
+            ``landscape_engine.metrics.Examples`` does.
+        name: What the page calls it; its class by default.
+
+    Attributes:
+        model: A copy of its parameters with its code.
+        trajectory: Its checkpoints; None if there is at most one.
+        second: None: it has no second run.
+        unit: Of what ``splits`` counts.
+        weight_decay: 0, since it is not known.
+
+    Raises:
+        LandscapeError: If something given cannot be used.
+    """
+
+    second: None = None
+    unit = "examples"
+    weight_decay = 0.0
+
+    def __init__(
+        self,
+        model: nn.Module | le.ModelWrapper,
+        data: Any,
+        loss: str | LossFunction | None = None,
+        checkpoints: Any = None,
+        forward: Callable[[Any, Any], Any] | None = None,
+        name: str = "",
+    ) -> None:
+        wrapper = le.wrap_model(model)
+        self.trajectory, state = _checkpoints(wrapper, checkpoints)
+        own = {**wrapper.parameters, **wrapper.buffers}
+        self.model = wrapper.at({n: t.detach().clone() for n, t in {**own, **state}.items() if n in own})
+        self._examples = {s: _examples(given, wrapper.dtype, forward) for s, given in _sets(data).items()}
+        self._loss = loss
+        self.name = self.title = name or type(wrapper.get_model()).__name__
+        self.inferred  # noqa: B018  # what does not fit is said now
+
+    @property
+    def parameter_count(self) -> int:
+        """How many numbers span the space."""
+        return sum(p.numel() for p in self.model.parameters.values())
+
+    @property
+    def description(self) -> str:
+        """How its loss was found, and what is missing, in a sentence each."""
+        if self.trajectory is not None:
+            return self.inferred.why
+        return f"{self.inferred.why} Give checkpoints of the training to see its path."
+
+    @cached_property
+    def splits(self) -> dict[str, int]:
+        """How many examples each set has."""
+        return {name: examples.count for name, examples in self._examples.items()}
+
+    @cached_property
+    def inferred(self) -> Inferred:
+        """Its loss."""
+        examples = next(iter(self._examples.values()))
+        batch = next(iter(examples.batches()))
+        if isinstance(batch, tuple) and all(isinstance(t, Tensor) for t in batch):
+            batch = tuple(t[:FEW] for t in batch)
+        try:
+            with torch.no_grad():
+                outputs = examples.outputs(self.model.private_copy(), batch)
+        except Exception as error:  # whatever the model's own code raises
+            raise le.LandscapeError(
+                f"The model cannot be called with the data: {_first_line(error)}. The first batch is {_form(batch)}. "
+                "Give data that fit, or forward= a function of (model, batch)."
+            ) from error
+        return chosen(self._loss, outputs, examples.targets(batch))
+
+    def metrics(self, split: str, count: int = 0) -> list[Metric]:
+        """Its loss and, if it tells classes apart, its accuracy.
+
+        Args:
+            split: One of ``splits``; the names of the metrics begin with it.
+            count: How many examples, drawn at random; 0 means all.
+        """
+        examples = self._examples[split] if not count else self._examples[split].subset(count)
+        label = LOSS_LABELS.get(self.inferred.name, f"Loss, {self.inferred.name}")
+        loss = Loss(self.inferred.function, data=examples, name=f"{split}_loss", long_name=label)
+        return [loss, *([Accuracy(data=examples, name=f"{split}_accuracy")] if self.inferred.classes else [])]
+
+
+def _sets(data: Any) -> dict[str, Any]:
+    """The sets of examples by their names."""
+    if data is None:
+        raise le.ChoiceError("data", None, "a pair of tensors (inputs, targets), a Dataset, a DataLoader or batches")
+    if not isinstance(data, Mapping):
+        return {"all": data}
+    if not set(data) & set(SETS):
+        return {"all": [data]}  # one batch
+    if set(data) - set(SETS):
+        raise le.ChoiceError("the keys of data", ", ".join(map(str, data)), "'train' and 'test'")
+    return {name: data[name] for name in SETS if name in data}
+
+
+def _examples(data: Any, dtype: torch.dtype, forward: Callable[[Any, Any], Any] | None) -> Examples:
+    pair = isinstance(data, tuple | list) and len(data) == 2 and all(isinstance(t, Tensor | np.ndarray) for t in data)
+    if not pair:
+        return data if isinstance(data, Examples) else Examples(data, BATCH, forward)
+    tensors = [torch.as_tensor(t) for t in data]
+    return Examples(tuple(t.to(dtype) if t.is_floating_point() else t for t in tensors), forward=forward)
+
+
+def _checkpoints(model: le.ModelWrapper, given: Any) -> tuple[le.Trajectory | None, Mapping[str, Tensor]]:
+    """The checkpoints as a trajectory, if there are several, and the final one."""
+    if given is None:
+        return None, {}
+    if isinstance(given, str | Path):
+        given = _read(Path(given))
+    if not isinstance(given, le.Trajectory):
+        states = [_state(one) for one in ([given] if isinstance(given, Mapping | nn.Module) else given)]
+        if len(states) < 2:
+            return None, _fitting(states[0], model) if states else {}
+        given = _stacked(states)
+    given.check_fits(model)
+    return given, given[-1]
+
+
+def _read(path: Path) -> Any:
+    """What a file or a folder holds."""
+    if path.is_dir():
+        return le.Trajectory.from_folder(path)
+    return le.Trajectory.load(path)
+
+
+def _state(one: Any) -> Mapping[str, Tensor]:
+    """A checkpoint as named tensors."""
+    if isinstance(one, nn.Module | le.ModelWrapper):
+        wrapper = le.wrap_model(one)
+        return {**wrapper.parameters, **wrapper.buffers}
+    if not isinstance(one, Mapping) or not all(isinstance(t, Tensor) for t in one.values()):
+        raise le.ChoiceError("a checkpoint", type(one).__name__, "a state dict or a model")
+    return one
+
+
+def _stacked(states: Sequence[Mapping[str, Tensor]]) -> le.Trajectory:
+    first = states[0]
+    for k, state in enumerate(states):
+        odd = sorted(set(first) ^ set(state)) or [n for n in first if first[n].shape != state[n].shape]
+        if odd:
+            raise le.MismatchError(
+                f"checkpoint {k} does not fit checkpoint 0: '{odd[0]}' is missing or has another shape. "
+                "Give those of one run.",
+                parameter=odd[0],
+            )
+    return le.Trajectory({n: torch.stack([s[n].detach().cpu() for s in states]) for n in first}, range(len(states)))
+
+
+def _fitting(state: Mapping[str, Tensor], model: le.ModelWrapper) -> Mapping[str, Tensor]:
+    """A state whose names and shapes are the model's, or a sentence."""
+    _stacked([state, state]).check_fits(model)
+    return state
+
+
+def _first_line(error: Exception) -> str:
+    return (str(error).strip().splitlines() or [type(error).__name__])[0].rstrip(".")
+
+
+def _form(batch: Any) -> str:
+    """What a batch is made of, in words."""
+    if isinstance(batch, Tensor):
+        return f"a tensor of shape {tuple(batch.shape)}"
+    if isinstance(batch, Mapping):
+        return "a dict of " + ", ".join(f"'{k}': {_form(v)}" for k, v in batch.items())
+    if isinstance(batch, tuple | list):
+        return f"a {type(batch).__name__} of {', '.join(_form(v) for v in batch)}"
+    return f"a {type(batch).__name__}"

@@ -1,0 +1,210 @@
+"""A model of the caller's own: its loss by hand, whatever the data come in; nothing of it is changed."""
+
+import copy
+import threading
+import time
+
+import numpy as np
+import pytest
+import torch
+import torch.nn.functional as F
+from torch import nn
+from torch.utils.data import DataLoader, TensorDataset
+
+import landscape_engine as le
+from explorer import sources
+from explorer.app import Explorer
+from explorer.own import Own
+from explorer.subjects import offer
+
+COUNT = 90
+
+
+def network(seed=0):
+    generator = torch.Generator().manual_seed(seed)
+    model = nn.Sequential(nn.Linear(4, 8), nn.Tanh(), nn.Linear(8, 3))
+    for parameter in model.parameters():
+        parameter.data = torch.randn(parameter.shape, generator=generator)
+    return model
+
+
+class Named(nn.Module):
+    """Takes its inputs by name."""
+
+    def __init__(self):
+        super().__init__()
+        self.inner = network()
+
+    def forward(self, x):
+        return self.inner(x)
+
+
+@pytest.fixture(scope="module")
+def pair():
+    generator = torch.Generator().manual_seed(1)
+    return torch.randn(COUNT, 4, generator=generator), torch.randint(3, (COUNT,), generator=generator)
+
+
+def finish(explorer, seconds=30.0):
+    """The result of its run."""
+    end = time.monotonic() + seconds
+    while explorer.state.phase == "running":
+        assert time.monotonic() < end, "the run did not end in time"
+        time.sleep(0.02)
+    assert explorer.state.message == ""
+    return explorer.state.result
+
+
+@pytest.fixture
+def explore():
+    """Explorers of few nodes, ended with the test."""
+    made = []
+
+    def one(*args, **options):
+        made.append(Explorer(*args, **{"resolution": 33, "tolerance": 20.0, **options}))
+        return made[-1]
+
+    yield one
+    for explorer in made:
+        explorer.runner.close()
+    for thread in threading.enumerate():
+        if thread.name == "landscape":
+            thread.join(10)
+
+
+FORMS = {
+    "tensors": lambda x, y: (x, y),
+    "arrays": lambda x, y: (x.double().numpy(), y.numpy()),
+    "data set": lambda x, y: TensorDataset(x, y),
+    "loader": lambda x, y: DataLoader(TensorDataset(x, y), batch_size=32),
+    "batches": lambda x, y: [(x[:40], y[:40]), (x[40:], y[40:])],
+    "train and test": lambda x, y: {"test": (x, y), "train": (x, y)},
+}
+
+
+@pytest.mark.parametrize("form", FORMS)
+def test_the_loss_of_the_model_is_that_by_hand_in_whatever_form_the_data_come(form, pair):
+    own, model = Own(network(), FORMS[form](*pair)), network()
+    split = next(iter(own.splits))
+    assert own.splits[split] == COUNT
+    loss, accuracy = own.metrics(split)
+    outputs = model(pair[0])
+    assert loss(own.model) == pytest.approx(F.cross_entropy(outputs, pair[1]).item(), abs=1e-6)
+    assert accuracy(own.model) == pytest.approx((outputs.argmax(1) == pair[1]).double().mean().item())
+    assert own.description.startswith("Targets are whole numbers from 0 to 2 and the model gives 3 outputs: ")
+
+
+@pytest.mark.parametrize("wrap", [lambda batches: batches, lambda batches: batches[0]], ids=["batches", "one batch"])
+def test_batches_may_be_dicts(wrap, pair):
+    batches = [{"x": pair[0], "labels": pair[1]}]
+    own = Own(Named(), wrap(batches))
+    assert own.metrics("all")[0](own.model) == pytest.approx(F.cross_entropy(network()(pair[0]), pair[1]).item())
+
+
+def test_a_loss_may_be_named_or_given_and_numbers_have_no_accuracy(pair):
+    inputs = pair[0]
+    targets = network(1)(inputs).detach()
+    expected = F.l1_loss(network()(inputs), targets).item()
+    for loss in ("l1_loss", F.l1_loss, nn.L1Loss()):
+        (metric,) = Own(network(), (inputs, targets), loss).metrics("all")
+        assert metric(le.wrap_model(network())) == pytest.approx(expected, abs=1e-6)
+    source = sources.load(offer(Own(network(), (inputs, targets))))
+    assert "accuracy" not in source.offered and "regularized_loss" not in source.offered
+    assert (source.measure("loss").label, source.measure("sam_sharpness").units) == ("Mean squared error", "")
+
+
+def test_the_page_shows_a_model_alone_and_says_what_is_missing(explore, pair):
+    model = network()
+    before = copy.deepcopy(model.state_dict())
+    model.train()
+    explorer = explore(model, pair)
+    state, result = explorer.state, finish(explorer)
+    expected = F.cross_entropy(network()(pair[0]), pair[1]).item()
+    assert (state.subspace, state.splits, state.request.split) == ("random", ["all"], "all")
+    assert float(result.landscape["all_loss"].sel(alpha=0, beta=0)) == pytest.approx(expected, abs=1e-6)
+    assert "alone" in explorer.board.css_classes
+    assert explorer.source.summary == (
+        "67 parameters, no path of its training, 90 examples. Targets are whole numbers from 0 to 2 and the model "
+        "gives 3 outputs: cross-entropy. Give checkpoints of the training to see its path."
+    )
+    assert explorer.header.subtitle == "Sequential, random plane, loss"
+    assert model.training and all(torch.equal(before[n], t) for n, t in model.state_dict().items())
+
+
+def test_training_on_does_not_move_what_is_shown(pair):
+    model = network()
+    own = Own(model, pair)
+    before = own.metrics("all")[0](own.model)
+    with torch.no_grad():
+        for parameter in model.parameters():
+            parameter.mul_(2)
+    assert own.metrics("all")[0](own.model) == before
+
+
+def trained(pair, count):
+    """A model and the checkpoints of its training."""
+    model, recorder = network(), le.TrajectoryRecorder
+    recorder = recorder(model)
+    optimizer = torch.optim.SGD(model.parameters(), lr=0.3)
+    for step in range(count):
+        recorder.record(step)
+        optimizer.zero_grad()
+        F.cross_entropy(model(pair[0]), pair[1]).backward()
+        optimizer.step()
+    return recorder
+
+
+def test_checkpoints_come_as_a_trajectory_a_list_a_file_or_a_folder(pair, tmp_path):
+    trajectory = trained(pair, 4).trajectory()
+    trajectory.save(tmp_path / "run.safetensors")
+    (tmp_path / "epochs").mkdir()
+    models = []
+    for k in range(4):
+        models.append(network())
+        models[-1].load_state_dict(trajectory[k])
+        torch.save(trajectory[k], tmp_path / "epochs" / f"epoch_{k}.pt")
+    states = [model.state_dict() for model in models]
+    for given in (trajectory, models, states, tmp_path / "run.safetensors", str(tmp_path / "epochs")):
+        own = Own(network(), pair, checkpoints=given)
+        assert own.trajectory.steps == (0, 1, 2, 3)
+        assert all(torch.equal(own.model.parameters[n], t) for n, t in trajectory[-1].items())
+    only = Own(network(1), pair, checkpoints=[states[0]])
+    assert only.trajectory is None and torch.equal(only.model.parameters["0.weight"], states[0]["0.weight"])
+
+
+@pytest.mark.parametrize(("count", "place"), [(2, "between"), (3, "trajectory")])
+def test_the_usual_place_is_what_the_checkpoints_span(count, place, explore, pair):
+    trajectory = trained(pair, count).trajectory()
+    explorer = explore(network(), {"train": pair, "test": pair}, checkpoints=trajectory)
+    result = finish(explorer)
+    assert explorer.state.subspace == place
+    by_hand = [
+        F.cross_entropy(torch.func.functional_call(network(), trajectory[k], pair[:1]), pair[1]) for k in (0, -1)
+    ]
+    np.testing.assert_allclose(result.profile["train_loss"][[0, -1]], [float(v) for v in by_hand], rtol=1e-6)
+
+
+def test_what_cannot_be_used_is_a_sentence(pair):
+    x, y = pair
+    with pytest.raises(le.LandscapeError, match=r"^model must be a torch\.nn\.Module or a ModelWrapper"):
+        Explorer([1, 2], pair)
+    with pytest.raises(le.LandscapeError, match=r"^data must be a pair of tensors \(inputs, targets\), a Dataset"):
+        Explorer(network())
+    with pytest.raises(le.LandscapeError, match=r"^inputs and targets do not fit: there are 90 inputs, but 80 targets"):
+        Explorer(network(), (x, y[:80]))
+    with pytest.raises(le.LandscapeError, match=r"^The model cannot be called with the data: mat1 and mat2 shapes"):
+        Explorer(network(), (x[:, :3], y))
+    with pytest.raises(
+        le.LandscapeError, match=r"^the keys of data must be 'train' and 'test', but it is 'train, tset'"
+    ):
+        Explorer(network(), {"train": pair, "tset": pair})
+    with pytest.raises(le.LandscapeError, match=r"^checkpoint 1 does not fit checkpoint 0: '0\.bias' is missing"):
+        Explorer(network(), pair, checkpoints=[network(), nn.Sequential(nn.Linear(4, 8, bias=False))])
+    with pytest.raises(le.LandscapeError, match=r"^model must be a network, since data are given, but it is 'digits"):
+        Explorer("digits_mlp", pair)
+    with pytest.raises(le.LandscapeError, match=r"^metric must be one of loss, accuracy"):
+        Explorer("digits_mlp", metric="los")
+    with pytest.raises(le.LandscapeError, match=r"^subspace of Sequential must be one of random"):
+        Explorer(network(), pair, subspace="trajectory")
+    with pytest.raises(le.LandscapeError, match=r"^a choice must be one of split, .* but it is 'resolutoin'"):
+        Explorer(network(), pair, resolutoin=33)
