@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Mapping, Sequence
+from functools import cached_property
 from html import escape
 from typing import Any
 
@@ -12,7 +13,7 @@ import panel_material_ui as pmui
 from bokeh.models import ColumnDataSource
 from panel.io.document import hold
 
-from explorer import controls, sources
+from explorer import controls, notebook, sources
 from explorer.basins import Basins
 from explorer.jobs import Result, Runner
 from explorer.measures import MEASURES
@@ -170,12 +171,15 @@ class Explorer(pn.viewable.Viewer):
 
     def _start(self) -> None:
         document = pn.state.curdoc
-        if document is None or document.session_context is None:
+        if document is not None and document.session_context is not None:
+            pn.state.on_session_destroyed(lambda context: self.runner.close())
+            self.runner.open(document, asyncio.get_running_loop())
+            pn.state.onload(self.runner.proceed)
+        elif notebook.ready():
+            self.runner.open(None, asyncio.get_running_loop())
+            self.header.param.watch(lambda event: self.runner.proceed(), "shown")
+        else:
             self.runner.start()
-            return
-        pn.state.on_session_destroyed(lambda context: self.runner.close())
-        self.runner.open(document, asyncio.get_running_loop())
-        pn.state.onload(self.runner.proceed)
 
     def _link(self) -> None:
         watch, slider = self.state.param.watch, self.profile.slider
@@ -339,6 +343,26 @@ class Explorer(pn.viewable.Viewer):
     def __panel__(self) -> pn.viewable.Viewable:
         """The body, without the page around it."""
         return self.board
+
+    @cached_property
+    def inline(self) -> pn.viewable.Viewable:
+        """The whole explorer as one element of a notebook."""
+        self.header.inline = True
+        view = notebook.framed(self.header, controls.inline_drawer(self.state, self.runner), self.board)
+        self.header.link(self.state, dark="dark")
+        self.state.param.watch(lambda event: notebook.paint(view, event.new), "dark")
+        self.state.param.watch(notebook.pushing(view), list(self.state.param), precedence=10)  # after the views
+        return view
+
+    def show(self) -> None:
+        """Display it in a notebook, at the place of this call and not as the value of a cell."""
+        if not notebook.display(self.inline):
+            raise LandscapeError(
+                "This is no notebook. Run `landscape-explorer` for the page, or display it in Jupyter."
+            )
+
+    def _repr_mimebundle_(self, include: Any = None, exclude: Any = None) -> Any:
+        return self.inline._repr_mimebundle_(include, exclude)
 
 
 def page() -> pmui.Page:

@@ -48,6 +48,10 @@ FOOT_CSS = """
 :host { position: sticky; bottom: 0; z-index: 1; background: var(--card); border-top: 1px solid var(--hair);
   margin-top: auto; }
 """
+INLINE_CSS = """
+:host { display: grid !important; grid-template-columns: repeat(auto-fit, minmax(216px, 1fr)); gap: 0 8px;
+  padding: 0 6px 8px; align-content: start; box-sizing: border-box; }
+"""
 
 
 def _heading(text: str) -> pmui.Typography:
@@ -186,47 +190,64 @@ def study(state: State, runner: Runner) -> pmui.Button:
 
 def drawer(state: State, runner: Runner) -> pmui.Column:
     """The widgets of the drawer, from top to bottom."""
+    foot = pn.Column(_run_button(state, runner), stylesheets=[FOOT_CSS], margin=0, sizing_mode="stretch_width")
+    return pmui.Column(*_sections(state), foot, margin=0, sizing_mode="stretch_width")
+
+
+def inline_drawer(state: State, runner: Runner) -> pn.Column:
+    """The same in a notebook: in as many columns as there is room for."""
+    run = pn.Column(_run_button(state, runner), margin=(6, 0))
+    return pn.Column(*_sections(state), run, stylesheets=[INLINE_CSS], margin=0, sizing_mode="stretch_width")
+
+
+def _sections(state: State) -> list[pn.Column]:
+    """What is chosen, group by group."""
     wide = {"sizing_mode": "stretch_width"}
     random = state.param.subspace.rx().rx.pipe(lambda chosen: chosen in RANDOM)
     measures = state.param.measures.rx()
     log = state.param.metric.rx().rx.pipe(lambda key: MEASURES[key].log)
     numbers = [_number(state, name, label + "," * bool(unit) + unit) for name, (label, unit, _) in NUMBERS.items()]
     scales = {"Log": "log", "Linear": "linear"}
-    parts = [
-        _heading("Model and data"),
-        _select(state.param.model, "Model", {n: sources.load(n).sample.title for n in state.param.model.objects}),
-        _help(state.param.model.rx().rx.pipe(lambda name: sources.load(name).summary)),
-        pmui.Row(
-            _set(state),
-            _some(state.param.samples, "How many", state.param.counts, _count, margin=(6, 10, 6, 4)),
-            margin=0,
-            **wide,
-        ),
-        _help("What is averaged over; fewer are faster and less sure."),
-        _heading("What to measure"),
-        _measure(state),
-        _help(state.param.metric.rx().rx.pipe(lambda key, found: f"{found.get(key, MEASURES[key]).help}.", measures)),
-        choice(state.param.scale, options=scales, visible=log, **wide),
-        _help(log.rx.where("Color scale: log shows the floor of the valley.", "It is drawn on a linear scale.")),
-        _heading("Where to look"),
-        _some(state.param.subspace, "Subspace", state.param.places, SUBSPACES.__getitem__),
-        _pickers(state),
-        _plane_file(state),
-        _help(state.param.result.rx().rx.pipe(_held, state.param.subspace.rx())),
-        _select(state.param.normalization, "Normalization", NORMALIZATIONS, disabled=random.rx.not_()),
-        _help(random.rx.where(SCALED, UNSCALED)),
-        _heading("Resolution"),
-        choice(state.param.resolution, options=RESOLUTIONS, **wide),
-        _help(state.param.resolution.doc),
-        pmui.Accordion(
-            ("Advanced: seed, extent, tolerance", pmui.Column(pmui.Row(*numbers), _help(ADVANCED), _save_plane(state))),
-            disable_gutters=True,
-            margin=(10, 0, 0, 0),
-            **wide,
-        ),
+    advanced = pmui.Column(pmui.Row(*numbers), _help(ADVANCED), _save_plane(state))
+    groups = [
+        [
+            _heading("Model and data"),
+            _select(state.param.model, "Model", {n: sources.load(n).sample.title for n in state.param.model.objects}),
+            _help(state.param.model.rx().rx.pipe(lambda name: sources.load(name).summary)),
+            pmui.Row(
+                _set(state),
+                _some(state.param.samples, "How many", state.param.counts, _count, margin=(6, 10, 6, 4)),
+                margin=0,
+                **wide,
+            ),
+            _help("What is averaged over; fewer are faster and less sure."),
+        ],
+        [
+            _heading("What to measure"),
+            _measure(state),
+            _help(state.param.metric.rx().rx.pipe(lambda key, m: f"{m.get(key, MEASURES[key]).help}.", measures)),
+            choice(state.param.scale, options=scales, visible=log, **wide),
+            _help(log.rx.where("Color scale: log shows the floor of the valley.", "It is drawn on a linear scale.")),
+        ],
+        [
+            _heading("Where to look"),
+            _some(state.param.subspace, "Subspace", state.param.places, SUBSPACES.__getitem__),
+            _pickers(state),
+            _plane_file(state),
+            _help(state.param.result.rx().rx.pipe(_held, state.param.subspace.rx())),
+            _select(state.param.normalization, "Normalization", NORMALIZATIONS, disabled=random.rx.not_()),
+            _help(random.rx.where(SCALED, UNSCALED)),
+        ],
+        [
+            _heading("Resolution"),
+            choice(state.param.resolution, options=RESOLUTIONS, **wide),
+            _help(state.param.resolution.doc),
+            pmui.Accordion(
+                ("Advanced: seed, extent, tolerance", advanced), disable_gutters=True, margin=(10, 0, 0, 0), **wide
+            ),
+        ],
     ]
-    foot = pn.Column(_run_button(state, runner), stylesheets=[FOOT_CSS], margin=0, **wide)
-    return pmui.Column(*parts, foot, margin=0, **wide)
+    return [pn.Column(*parts, margin=0, **wide) for parts in groups]
 
 
 def _run_button(state: State, runner: Runner) -> pmui.Column:

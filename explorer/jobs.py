@@ -218,7 +218,12 @@ class Runner:
             self.start(DEBOUNCE)
 
     def open(self, document: Any, loop: asyncio.AbstractEventLoop) -> None:
-        """Start for a document that is being built: wait for a first look, so that it opens with it, and no more."""
+        """Start for a page that is being built: wait for a first look, so that it opens with it, and no more.
+
+        Args:
+            document: Of the page; None in a notebook, where there is only a loop.
+            loop: On which the state is written.
+        """
         self._document, self._loop, self._held = document, loop, True
         self._requested = self.state.request
         self.state.phase = "running"
@@ -293,15 +298,17 @@ class Runner:
 
     def _deliver(self, update: Callable[[], None]) -> None:
         """Do something on the event loop, if there still is a document."""
-
-        def tick() -> None:
-            if self._document is not None and self._document.session_context is not None:
-                self._document.add_next_tick_callback(update)
-
         if self._loop is None:
             update()
         else:
-            self._loop.call_soon_threadsafe(tick)
+            self._loop.call_soon_threadsafe(self._tick, update)
+
+    def _tick(self, update: Callable[[], None]) -> None:
+        """On the loop, do something as its document wants it, if that has not ended."""
+        if self._document is None:
+            update()
+        elif self._document.session_context is not None:
+            self._document.add_next_tick_callback(update)
 
     def close(self) -> None:
         """Call off everything, for good: the session has ended."""
@@ -360,10 +367,10 @@ class Runner:
             self._loop.call_soon_threadsafe(self._loop.call_later, FLUSH / 2, self._kick)
 
     def _kick(self) -> None:
-        if self._document is None or self._document.session_context is None:
+        if self._document is not None and self._document.session_context is None:
             self._scheduled = False
             return
-        self._document.add_next_tick_callback(self._flush)
+        self._tick(self._flush)
 
     def _flush(self) -> None:
         with self._lock:

@@ -43,9 +43,20 @@ WIDE_ONLY = "@media (max-width: 600px) { :host { display: none !important; } }"
 PHONE_ONLY = "@media (min-width: 601px) { :host { display: none !important; } }"
 
 
-def text(html: str = "", *stylesheets: str, **options: Any) -> pn.pane.HTML:
+class Text(pn.pane.HTML):
+    """HTML that keeps its style sheets when it changes.
+
+    Panel would send them again, and in a notebook by their addresses elsewhere instead of their contents.
+    """
+
+    def _update(self, ref: str, model: Any) -> None:
+        changed = self._get_properties(model.document)
+        model.update(**{name: value for name, value in changed.items() if name != "stylesheets"})
+
+
+def text(html: str = "", *stylesheets: str, **options: Any) -> Text:
     """A line of text, in the small type of a card unless other style sheets are given."""
-    return pn.pane.HTML(html, stylesheets=list(stylesheets or (TEXT_CSS,)), margin=0, **options)
+    return Text(html, stylesheets=list(stylesheets or (TEXT_CSS,)), margin=0, **options)
 
 
 def title(words: str, *stylesheets: str) -> pn.pane.HTML:

@@ -19,6 +19,7 @@ const STYLE = `
   background: none; color: var(--ink-2); font: 400 18px/1 var(--font); cursor: pointer; }
 .chip button:hover { background: var(--press); color: var(--ink); }
 .chip.running button { display: block; }
+.inline { position: relative; } .inline + .line { position: absolute; top: auto; bottom: -11px; }
 .line { position: fixed; left: 0; right: 0; top: calc(var(--header-h) - 2px); height: 3px; pointer-events: none;
   transform-origin: left; background: var(--ink); opacity: 0; }
 .line.running { opacity: 1; transition: transform var(--t-mid, 200ms) linear; }
@@ -31,8 +32,20 @@ const LOGO = `<svg class="logo" viewBox="0 0 28 28" fill="none" stroke="currentC
   <ellipse cx="14.5" cy="14" rx="7.6" ry="7" stroke-width="1.7" opacity=".7"/>
   <circle cx="15" cy="14" r="3.4" fill="var(--here)" stroke="none"/></svg>`;
 
+// In a notebook the theme is the notebook's.
+function follow(model) {
+  const body = document.body;
+  const told = () => body.dataset.jpThemeLight === 'false' || /dark|contrast$/.test(body.dataset.vscodeThemeKind);
+  const read = () => { if (model.dark !== told()) model.dark = told(); };
+  const observer = new MutationObserver(read);
+  observer.observe(body, { attributeFilter: ['data-jp-theme-light', 'data-vscode-theme-kind'] });
+  model.on('remove', () => observer.disconnect());
+  read();
+  model.shown += 1; // what is sent to a notebook before that is lost
+}
+
 export function render({ model, el }) {
-  el.innerHTML = `<style>${STYLE}</style><div class="header">${LOGO}<div class="names"><h1>Loss landscape</h1>
+  el.innerHTML = `<style>${STYLE}</style><div class="header ${model.inline ? 'inline' : ''}">${LOGO}<div class="names"><h1>Loss landscape</h1>
     <div class="sub"></div></div><div class="chip" role="status"><i></i><b></b><span class="more"></span>
     <button aria-label="Cancel the run" title="Cancel the run">×</button></div></div><div class="line"></div>`;
   const [sub, chip, word, more, cancel, line] =
@@ -53,10 +66,14 @@ export function render({ model, el }) {
   };
   cancel.addEventListener('click', () => { model.cancel += 1; });
   for (const name of ['subtitle', 'phase', 'word', 'more', 'share']) model.on(name, write);
+  write();
+  if (model.inline) {
+    follow(model);
+    return;
+  }
   model.on('dark', paint);
   room.addEventListener('change', measure);
   model.on('remove', () => room.removeEventListener('change', measure));
-  write();
   paint();
   measure();
 }

@@ -12,6 +12,7 @@ from bokeh.models import ColumnDataSource, FixedTicker, GlyphRenderer, Range1d, 
 from bokeh.plotting import figure
 
 from explorer.theme import DARK, FONT, LIGHT, apply_theme
+from explorer.views.cards import text
 from explorer.views.lines import STYLES, Array, ProfilePicture
 from explorer.views.slider import PathSlider
 from explorer.views.ticks import drawn, number, tick_values
@@ -72,7 +73,7 @@ class ProfileView:
         self._spans = [Span(location=0, dimension="height", line_width=1.4) for _ in range(2)]
         self._draw()
         self._write()
-        self._key = pn.pane.HTML("", stylesheets=[KEY_CSS], sizing_mode="stretch_width", margin=0)
+        self._key = text("", KEY_CSS, sizing_mode="stretch_width")
         self._link()
         panes = [pn.pane.Bokeh(p, sizing_mode="stretch_width", margin=0) for p in (self.curves, self.strip)]
         measured = {"container-type": "inline-size"}  # so that the key knows whether there is room for names

@@ -14,6 +14,7 @@ from explorer.numbers import format_error, format_number
 from explorer.spectrum import Spectrum
 from explorer.state import SET_NAMES
 from explorer.theme import DARK, LIGHT, apply_theme
+from explorer.views.cards import text
 from explorer.views.ticks import tick_values
 
 HEIGHT, BOTTOM, LEFT = 170, 46, 66  # pixels of the frame and around it
@@ -58,7 +59,7 @@ class SpectrumView:
         self._area = self.figure.varea("x", "floor", "y", source=self._table, fill_alpha=0.14)
         self._line = self.figure.line("x", "y", source=self._table, line_width=1.6)
         self._ends = self.figure.scatter("x", "y", source=self._marks, marker="triangle", size=9, level="overlay")
-        self.text = pn.pane.HTML(INVITATION, stylesheets=[CSS], margin=0, sizing_mode="stretch_width")
+        self.text = text(INVITATION, CSS, sizing_mode="stretch_width")
         plot = pn.pane.Bokeh(self.figure, sizing_mode="stretch_width", margin=0)
         grid = {
             "display": "grid",

@@ -1,0 +1,108 @@
+"""The explorer and its pictures inside a notebook: JupyterLab, Notebook 7, VS Code."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Callable
+from typing import Any
+
+import panel as pn
+import panel_material_ui as pmui
+
+from explorer.theme import THEME_CONFIG, TOKENS_CSS
+
+ROOT_CSS = """
+:host { height: auto !important; background: var(--page); color: var(--ink); container-type: inline-size;
+  border: 1px solid var(--hair); border-radius: var(--r-card); box-sizing: border-box; }
+"""
+HERE_CSS = TOKENS_CSS.replace(":root", ":host").replace('[data-theme="dark"]', ":host(.dark)") + ROOT_CSS
+"""The design tokens for what is below one element, since the document belongs to the notebook."""
+
+FRAME_CSS = """
+:host { display: grid !important; grid-template-columns: minmax(0, 1fr); align-items: start; height: auto !important; }
+.bk-drawer { background: var(--card); border-top: 1px solid var(--hair); border-bottom: 1px solid var(--hair); }
+@container (min-width: 1000px) { :host { grid-template-columns: 284px minmax(0, 1fr); }
+  .bk-head { grid-column: 1 / -1; }
+  .bk-drawer { border-right: 1px solid var(--hair); border-bottom: 0; align-self: stretch; } }
+"""
+HEAD_CSS = """
+:host { background: var(--card); padding: 10px 16px; box-sizing: border-box; height: auto !important; min-height: 56px;
+  border-radius: var(--r-card) var(--r-card) 0 0; }
+"""
+BOARD_CSS = """
+:host { container-type: inline-size; min-width: 0; border-top: 1px solid var(--hair); height: auto !important; }
+"""
+
+
+def shell() -> Any:
+    """The notebook's IPython, None outside a notebook."""
+    if "IPython" not in sys.modules:
+        return None
+    found = sys.modules["IPython"].get_ipython()
+    return found if hasattr(found, "kernel") else None
+
+
+_loaded: dict[str, str] = {}
+
+
+def ready() -> bool:
+    """Load into the notebook what displays need, from this machine; whether it is a notebook.
+
+    Some megabytes become output of the cell. They are loaded once, and again when that cell, having lost its output, is
+    run again, since the page may have been opened anew since then.
+    """
+    found = shell()
+    if found is None:
+        return False
+    cell = found.parent_header.get("metadata", {}).get("cellId", "")
+    if _loaded.get("cell", cell) == cell:
+        pn.extension(inline=True)
+        _loaded["cell"] = cell
+    return True
+
+
+def display(view: Any) -> bool:
+    """Display something where the call stands; whether this is a notebook."""
+    if not ready():
+        return False
+    sys.modules["IPython"].display.display(view)
+    return True
+
+
+def themed(*parts: Any) -> pmui.Column:
+    """Something in the look of the page; its class ``dark`` chooses the dark tokens."""
+    return pmui.Column(
+        *parts,
+        theme_config=THEME_CONFIG,
+        stylesheets=[HERE_CSS],
+        sizing_mode="stretch_width",
+        height_policy="fit",
+        margin=0,
+    )
+
+
+def framed(header: Any, drawer: Any, board: Any) -> pmui.Column:
+    """The whole explorer: the drawer beside the cards, or above them where there is little room."""
+    wide = {"sizing_mode": "stretch_width", "height_policy": "fit", "margin": 0}
+    frame = pn.Column(
+        pn.Row(header, stylesheets=[HEAD_CSS], css_classes=["bk-head"], **wide),
+        pn.Column(drawer, css_classes=["bk-drawer"], **wide),
+        pn.Column(board, stylesheets=[BOARD_CSS], **wide),
+        stylesheets=[FRAME_CSS],
+        **wide,
+    )
+    return themed(frame)
+
+
+def paint(view: pmui.Column, dark: bool) -> None:
+    """Give a themed element the dark or the light tokens."""
+    view.css_classes = ["dark"] if dark else []
+
+
+def pushing(view: Any) -> Callable[..., None]:
+    """What sends changes of Bokeh's own models to where a view is displayed: in a notebook Panel sends only its own."""
+
+    def push(*events: Any) -> None:
+        pn.io.push_notebook(view)
+
+    return push
