@@ -16,6 +16,8 @@ from torch import Tensor, nn
 from landscape_engine import ChoiceError, MismatchError
 
 LossFunction = Callable[..., Tensor]
+IGNORED = -100
+"""The label that cross entropies leave out, unless another one is chosen."""
 
 
 @final
@@ -34,6 +36,11 @@ class Inferred:
     function: LossFunction | None
     why: str
     classes: int = 0
+
+    @property
+    def of_indices(self) -> bool:
+        """Whether it takes targets for indices of the outputs, which must then be among them."""
+        return bool(self.classes) and _NAMES.get(_key(self.name)) in _OF_INDICES
 
 
 class TokenCrossEntropy(nn.CrossEntropyLoss):
@@ -172,10 +179,10 @@ def infer(outputs: Any, targets: Any) -> Inferred:
                 name, why, classes = found
                 return Inferred(name, _arranged(name, outputs, targets), why, classes)
     raise MismatchError(
-        f"No loss is known for outputs of {_form(outputs)} and targets of {_form(targets)}. "
+        f"No loss is known for outputs of {form(outputs)} and targets of {form(targets)}. "
         "Choose one by its name, or give a function of (outputs, targets).",
-        expected=_form(outputs),
-        found=_form(targets),
+        expected=form(outputs),
+        found=form(targets),
     )
 
 
@@ -189,12 +196,13 @@ def _class_indices(outputs: Tensor, targets: Tensor) -> Found:
         return None
     if outputs.ndim > 2 and _in_last(outputs, targets) and _in_second(outputs, targets):
         raise MismatchError(
-            f"Outputs of {_form(outputs)} may have their classes in the second dimension or in the last. "
+            f"Outputs of {form(outputs)} may have their classes in the second dimension or in the last. "
             "Choose the loss: 'cross_entropy' for the second, 'token_cross_entropy' for the last.",
-            expected=_form(outputs),
-            found=_form(targets),
+            expected=form(outputs),
+            found=form(targets),
         )
-    low, high = int(targets.min()), int(targets.max())
+    kept = targets[targets != IGNORED] if bool((targets != IGNORED).any()) else targets
+    low, high = int(kept.min()), int(kept.max())
     last = outputs.ndim > 2 and _in_last(outputs, targets)
     why = f"Targets are whole numbers from {low} to {high} and the model gives {count} outputs"
     why += " for each of them" if targets.ndim > 1 else ""
@@ -289,8 +297,8 @@ def _is_one(sums: Tensor) -> bool:
     return bool(torch.allclose(sums, torch.ones_like(sums), rtol=0, atol=1e-3 if sums.itemsize < 4 else 1e-4))
 
 
-def _form(value: Any) -> str:
-    """Shape and type, as sentences have them."""
+def form(value: Any) -> str:
+    """Shape and type of a tensor, as sentences have them: "shape (2, 3) in float32"."""
     if not isinstance(value, Tensor):
         return f"type {type(value).__name__}"
     return f"shape {tuple(value.shape)} in {str(value.dtype).removeprefix('torch.')}"
