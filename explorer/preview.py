@@ -76,7 +76,7 @@ def preview(
     parameters = sum(p.numel() for p in wrapper.parameters.values())
     examples = {part: len(x) for part, (x, _) in data.parts.items()}
     classes = data.classes or tuple(map(str, range(loss.classes)))
-    cost = f"{_capital(duration(COARSE * seconds))} for the first picture, {duration(USUAL * seconds)} for the whole."
+    cost = _cost(duration(COARSE * seconds), duration(USUAL * seconds))
     counts = " and ".join(f"{n:,} {'training' if part == 'train' else 'test'}" for part, n in examples.items())
     measured = f"On {len(inputs):,} examples the loss is {format_number(value)}"
     measured += "." if accuracy is None else f" and the accuracy {percent(accuracy)}."
@@ -114,8 +114,10 @@ def _unused(data: Data, loss: Inferred) -> tuple[str, ...]:
     return (f"The data have {len(data.classes)} classes, but the model gives {loss.classes} outputs.",)
 
 
-def _capital(text: str) -> str:
-    return text[:1].upper() + text[1:]
+def _cost(first: str, whole: str) -> str:
+    if first == whole:
+        return f"A picture takes {whole}."
+    return f"A picture takes {whole}, a first one {first}."
 
 
 def duration(seconds: float) -> str:

@@ -236,7 +236,7 @@ def test_a_preview_says_what_is_about_to_be_explored(monkeypatch):
         "Targets are whole numbers from 0 to 2 and the model gives 3 outputs: cross-entropy.",
         "The data have 2 classes, but the model gives 3 outputs.",
         f"On 512 examples the loss is {loss:.2f} and the accuracy {100 * right:.1f} %.",
-        "About 3 s for the first picture, about 16 s for the whole.",
+        "A picture takes about 16 s, a first one about 3 s.",
     )
     assert model.training and all(torch.equal(before[n], t) for n, t in model.state_dict().items())
 
@@ -244,6 +244,7 @@ def test_a_preview_says_what_is_about_to_be_explored(monkeypatch):
 def test_a_preview_of_numbers_has_no_accuracy():
     found = check(net(4, 1), Data((normal(12, 4), normal(12))))
     assert found.accuracy is None and found.classes == ()
+    assert found.sentences[-1] == "A picture takes less than a second."
     assert found.sentences[-2].startswith("On 12 examples the loss is ") and "accuracy" not in found.sentences[-2]
 
 
@@ -251,7 +252,7 @@ def test_a_long_evaluation_is_timed_once(monkeypatch):
     clock = iter([0.0, 30.0])
     monkeypatch.setattr(previews.time, "perf_counter", lambda: next(clock))
     found = check(net(4, 1), Data((normal(12, 4), normal(12))))
-    assert found.cost == "About 40 min for the first picture, about 3 h for the whole."
+    assert found.cost == "A picture takes about 3 h, a first one about 40 min."
 
 
 @pytest.mark.parametrize(

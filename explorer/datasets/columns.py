@@ -124,9 +124,13 @@ def _beside(names: Sequence[str], columns: Sequence[Parts]) -> Parts:
 
 
 def _name(names: Sequence[str]) -> str:
-    return names[0] if len(names) == 1 else ", ".join(names[:8]) + (", ..." if len(names) > 8 else "")
+    return _few([str(name) for name in names], 8)
+
+
+def _few(words: Sequence[str], most: int) -> str:
+    """The first of several words, and how many more there are."""
+    return ", ".join(words[:most]) + (f" and {len(words) - most:,} more" if len(words) > most else "")
 
 
 def _order(words: Sequence[str]) -> str:
-    some = ", ".join(f"{word} {k}" for k, word in enumerate(words[:20]))
-    return some + (f" and {len(words) - 20} more" if len(words) > 20 else "")
+    return _few([f"{word} {k}" for k, word in enumerate(words)], 20)

@@ -40,7 +40,14 @@ def read_pictures(files: list[File], size: tuple[int, int] | None) -> tuple[np.n
             path=bare.name,
         )
     pillow = _pillow()
-    found = [_open(pillow, f, size) for f in files]
+    found, room = [], LARGEST
+    for file in files:
+        found.append(_open(pillow, file, size))
+        room -= 3 * found[-1].width * found[-1].height
+        if room < 0:
+            raise FileFormatError(
+                f"The images have more than {LARGEST:,} bytes when they are opened. Choose fewer, or a smaller size.",
+            )
     sizes = Counter(image.size for image in found)
     if len(sizes) > 1:
         (width, height), _ = sizes.most_common(1)[0]
