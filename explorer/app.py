@@ -365,10 +365,14 @@ class Explorer(pn.viewable.Viewer):
         return self.inline._repr_mimebundle_(include, exclude)
 
 
-def page() -> pmui.Page:
-    """The whole page: header, drawer and board."""
+def page(models: Sequence[str] = ()) -> pmui.Page:
+    """The whole page: header, drawer and board.
+
+    Args:
+        models: Keys of models of the caller's, which can be chosen beside the samples; the first one is shown.
+    """
     pn.config.raw_css = [TOKENS_CSS, PAGE_CSS]
-    explorer = Explorer()
+    explorer = Explorer(models=models)
     frame = pmui.Page(
         meta_title="Loss landscape",
         header=[explorer.header],

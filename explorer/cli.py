@@ -4,12 +4,16 @@ from __future__ import annotations
 
 import argparse
 import socket
+import sys
 from collections.abc import Sequence
+from pathlib import Path
 from typing import Any
 
 import panel as pn
 
+from explorer import course
 from explorer.app import page
+from landscape_engine import LandscapeError
 
 ADDRESS = "127.0.0.1"
 
@@ -27,18 +31,19 @@ def free_port(first: int) -> int:
     raise SystemExit(f"No port from {first} to {first + 99} is free. Choose another with --port.")
 
 
-def serve(port: int = 0, **options: Any) -> Any:
+def serve(port: int = 0, models: Sequence[str] = (), **options: Any) -> Any:
     """Serve the explorer at 127.0.0.1.
 
     Args:
         port: 0 takes any that is free; it can be read back as ``port`` of the server.
+        models: Keys of models that can be chosen beside the samples (see ``subjects.offer``).
         **options: For ``panel.serve``.
 
     Returns:
         The server (with ``threaded=True`` the thread that runs it).
     """
     return pn.serve(
-        {"explorer": lambda: page()},
+        {"explorer": lambda: page(models)},
         port=port,
         address=ADDRESS,
         show=False,
@@ -52,11 +57,39 @@ def serve(port: int = 0, **options: Any) -> Any:
 
 def main(arguments: Sequence[str] | None = None) -> None:
     """Parse the command line and serve until Ctrl-C."""
-    parser = argparse.ArgumentParser(prog="landscape-explorer", description="Explore a loss landscape in the browser.")
-    parser.add_argument("--port", type=int, default=5006, help="first port to try (default %(default)s)")
-    port = free_port(parser.parse_args(arguments).port)
+    given = parsed(arguments)
+    try:
+        models = chosen(given)
+    except LandscapeError as error:
+        print(f"landscape-explorer: {error}", file=sys.stderr)
+        raise SystemExit(2) from None
+    port = free_port(given.port)
     print(f"The explorer is at http://{ADDRESS}:{port}/explorer (Ctrl-C ends it).", flush=True)
     try:
-        serve(port, verbose=False)
+        serve(port, models, verbose=False)
     except KeyboardInterrupt:
         pass
+
+
+def parsed(arguments: Sequence[str] | None = None) -> argparse.Namespace:
+    """What was given on the command line."""
+    parser = argparse.ArgumentParser(prog="landscape-explorer", description="Explore a loss landscape in the browser.")
+    parser.add_argument("course", nargs="?", metavar="COURSE.toml", help="a file that names several models")
+    parser.add_argument("--model", metavar="MODULE:OBJECT", help="your network, or a function that returns it")
+    parser.add_argument("--data", metavar="MODULE:OBJECT|FILE", help="what it is measured on")
+    parser.add_argument("--checkpoints", nargs="+", metavar="PATH", help="of its training: a folder, or files")
+    parser.add_argument("--loss", metavar="NAME|MODULE:OBJECT", help="by default the one that fits")
+    parser.add_argument("--name", help="what the page calls it")
+    parser.add_argument("--port", type=int, default=5006, help="first port to try (default %(default)s)")
+    return parser.parse_args(arguments)
+
+
+def chosen(given: argparse.Namespace) -> list[str]:
+    """The keys of the models that were named.
+
+    Raises:
+        LandscapeError: If something named cannot be used.
+    """
+    table = {key: getattr(given, key) for key in course.KEYS if getattr(given, key) is not None}
+    models = [course.entry(table, Path.cwd())] if table else []
+    return [*models, *(course.read(given.course) if given.course is not None else [])]

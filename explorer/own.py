@@ -12,6 +12,7 @@ import torch
 from torch import Tensor, nn
 
 import landscape_engine as le
+from explorer import datasets, weights
 from explorer.losses import Inferred, LossFunction, chosen
 from landscape_engine.metrics import Accuracy, Examples, Loss, Metric
 
@@ -41,10 +42,11 @@ class Own:
     Args:
         model: Any ``torch.nn.Module``, or a ``ModelWrapper``.
         data: What it is measured on: a pair of tensors or arrays (inputs, targets), a ``Dataset``, a ``DataLoader``, or
-            batches, which may be dicts; or a dict of two of these, ``"train"`` and ``"test"``.
+            batches, which may be dicts; a data file or folder (see ``datasets``); or a dict of two of these,
+            ``"train"`` and ``"test"``.
         loss: A function of (outputs, targets), a name such as ``"cross_entropy"``, or None: the one that fits.
-        checkpoints: Of its training, the final one last: a ``Trajectory``, a list of state dicts or models, a file, or
-            the folder of a run. The final one is then what is shown. None, or only one: there is no path to follow.
+        checkpoints: Of its training, the final one last: a ``Trajectory``, a list of state dicts or models, files, or
+            the folder of a run (see ``weights``). The final one is then what is shown. None, or only one: there is no path to follow.
         forward: ``forward(model, batch)``, if the model is to be called in another way than
             ``landscape_engine.metrics.Examples`` does.
         name: What the page calls it; its class by default.
@@ -133,6 +135,8 @@ def _sets(data: Any) -> dict[str, Any]:
     """The sets of examples by their names."""
     if data is None:
         raise le.ChoiceError("data", None, "a pair of tensors (inputs, targets), a Dataset, a DataLoader or batches")
+    if isinstance(data, str | Path):
+        return datasets.read(data).parts
     if not isinstance(data, Mapping):
         return {"all": data}
     if not set(data) & set(SETS):
@@ -154,22 +158,22 @@ def _checkpoints(model: le.ModelWrapper, given: Any) -> tuple[le.Trajectory | No
     """The checkpoints as a trajectory, if there are several, and the final one."""
     if given is None:
         return None, {}
-    if isinstance(given, str | Path):
-        given = _read(Path(given))
     if not isinstance(given, le.Trajectory):
-        states = [_state(one) for one in ([given] if isinstance(given, Mapping | nn.Module) else given)]
+        steps, states = _listed(given)
         if len(states) < 2:
             return None, _fitting(states[0], model) if states else {}
-        given = _stacked(states)
+        given = _stacked(states, steps)
     given.check_fits(model)
     return given, given[-1]
 
 
-def _read(path: Path) -> Any:
-    """What a file or a folder holds."""
-    if path.is_dir():
-        return le.Trajectory.from_folder(path)
-    return le.Trajectory.load(path)
+def _listed(given: Any) -> tuple[Sequence[int], Sequence[Mapping[str, Tensor]]]:
+    """The steps and states of what is in files, or given one by one."""
+    ones = [given] if isinstance(given, str | Path | Mapping | nn.Module | le.ModelWrapper) else list(given)
+    if ones and all(isinstance(one, str | Path) for one in ones):
+        found = weights.checkpoints(ones)
+        return found.steps, found.states
+    return range(len(ones)), [_state(one) for one in ones]
 
 
 def _state(one: Any) -> Mapping[str, Tensor]:
@@ -182,7 +186,7 @@ def _state(one: Any) -> Mapping[str, Tensor]:
     return one
 
 
-def _stacked(states: Sequence[Mapping[str, Tensor]]) -> le.Trajectory:
+def _stacked(states: Sequence[Mapping[str, Tensor]], steps: Sequence[int]) -> le.Trajectory:
     first = states[0]
     for k, state in enumerate(states):
         odd = sorted(set(first) ^ set(state)) or [n for n in first if first[n].shape != state[n].shape]
@@ -192,12 +196,12 @@ def _stacked(states: Sequence[Mapping[str, Tensor]]) -> le.Trajectory:
                 "Give those of one run.",
                 parameter=odd[0],
             )
-    return le.Trajectory({n: torch.stack([s[n].detach().cpu() for s in states]) for n in first}, range(len(states)))
+    return le.Trajectory({n: torch.stack([s[n].detach().cpu() for s in states]) for n in first}, steps)
 
 
 def _fitting(state: Mapping[str, Tensor], model: le.ModelWrapper) -> Mapping[str, Tensor]:
     """A state whose names and shapes are the model's, or a sentence."""
-    _stacked([state, state]).check_fits(model)
+    _stacked([state, state], range(2)).check_fits(model)
     return state
 
 
