@@ -82,7 +82,6 @@ def hand_over(path: Path, out: Path) -> None:
     Raises:
         FileFormatError: As ``unpickle`` says.
     """
-    _limit_memory(4 * path.stat().st_size + SPARE)
     found = _load(path)
     layout = layouts.find(found)
     if layout is None:
@@ -150,6 +149,7 @@ def main(folder: str, *paths: str) -> int:
     """Hand over each file; say of the first that cannot be read why, and stop."""
     for k, path in enumerate(paths):
         try:
+            _limit_memory(4 * Path(path).stat().st_size + SPARE)
             hand_over(Path(path), Path(folder) / f"{k}.safetensors")
         except FileFormatError as error:
             print(error)
