@@ -21,7 +21,7 @@ from landscape_engine.trajectories.checkpoints import check_alike
 from landscape_engine.trajectories.files import LARGEST_HEADER, MOST_TENSORS
 from landscape_engine.trajectories.trajectory import FORMAT
 
-PICKLED = (".pt", ".pth", ".ckpt")
+PICKLED = (".pt", ".pth", ".th", ".ckpt")
 SUFFIXES = (".safetensors", *PICKLED)
 SHARD = re.compile(r"-(\d+)-of-(\d+)\.safetensors$")
 
@@ -77,7 +77,7 @@ def read(path: str | Path) -> Weights:
     that ``Trajectory.save`` wrote, these are the last ones.
 
     Args:
-        path: A safetensors file, one of ``torch.save`` (.pt, .pth, .ckpt), or a folder with one of them, or with a
+        path: A safetensors file, one of ``torch.save`` (.pt, .pth, .th, .ckpt), or a folder with one of them, or with a
             safetensors file in numbered parts.
 
     Returns:
@@ -201,7 +201,8 @@ def _is_stacked(path: Path) -> bool:
 def fit(model: nn.Module, state: Mapping[str, Tensor]) -> None:
     """Load weights into a model; nothing is changed if they do not fit.
 
-    A prefix that ``read`` has cut off is put back where the model has it. What is tied may be there once.
+    A prefix that ``read`` has cut off is put back where the model has it. What is tied may be there once, and counts
+    of batch norm may be missing, as in old files.
 
     Args:
         model: Whose weights these are.
@@ -213,7 +214,8 @@ def fit(model: nn.Module, state: Mapping[str, Tensor]) -> None:
     tied: dict[int, list[str]] = defaultdict(list)
     own = {name: t for name, t in model.state_dict(keep_vars=True).items() if isinstance(t, Tensor)}
     for name, tensor in own.items():
-        tied[id(tensor)].append(name)
+        if tensor.ndim or tensor.is_floating_point():  # no count
+            tied[id(tensor)].append(name)
     state = _named_for(own, state)
     missing = [names[0] for names in tied.values() if not any(name in state for name in names)]
     check_fit(

@@ -265,7 +265,7 @@ def header(path, content):
 @pytest.mark.parametrize(
     ("write", "text"),
     [
-        (lambda path: None, "is not there: expected one that ends in .safetensors, .pt, .pth, .ckpt."),
+        (lambda path: None, "is not there: expected one that ends in .safetensors, .pt, .pth, .th, .ckpt."),
         (lambda path: path.write_bytes(b"123"), "cannot be read as safetensors ("),
         (
             lambda path: path.write_bytes((2**62).to_bytes(8, "little")),
@@ -288,7 +288,7 @@ def test_a_damaged_safetensors_file_is_refused_in_a_sentence(tmp_path, write, te
 
 def test_other_files_and_folders_of_several_are_refused_in_a_sentence(tmp_path):
     (tmp_path / "model.onnx").write_bytes(b"1")
-    ends = "expected one that ends in .safetensors, .pt, .pth, .ckpt."
+    ends = "expected one that ends in .safetensors, .pt, .pth, .th, .ckpt."
     with pytest.raises(FileFormatError, match=rf"model\.onnx is no file of weights: {ends}$"):
         weights.read(tmp_path / "model.onnx")
     with pytest.raises(FileFormatError, match=rf"holds 0 files of weights: {ends} Choose a file in it\.$"):
@@ -398,6 +398,13 @@ def test_a_tied_weight_may_be_there_once(tmp_path):
     model, found = tied(1), weights.read(tmp_path / "a.safetensors")
     weights.fit(model, found)
     assert len(found) == 1 and torch.equal(model[0].weight, tied(0)[0].weight)
+
+
+def test_counts_that_old_files_lack_are_not_missed():
+    model, state = network(1), network(0).state_dict()
+    del state["1.num_batches_tracked"]
+    weights.fit(model, state)
+    assert equal(model.state_dict(), network(0).state_dict())
 
 
 def test_weights_that_do_not_fit_are_told_by_name_and_shape_and_change_nothing():

@@ -127,7 +127,7 @@ class Architecture:
         """The options that give these shapes, with what they leave open and how the names are related.
 
         A network is built from the options without memory for its weights, and compared name by name. What is tied
-        may be missing, since some formats keep it once.
+        may be there once, as some formats keep it, and counts of batch norm may be missing, as in old files.
         """
         try:
             names = self.renaming(shapes)
@@ -148,7 +148,8 @@ class Architecture:
         expected, tied = {}, defaultdict(set)
         for name, tensor in model.state_dict(keep_vars=True).items():
             expected[name] = tuple(tensor.shape)
-            tied[id(tensor)].add(name)
+            if tensor.ndim or tensor.is_floating_point():  # no count
+                tied[id(tensor)].add(name)
         return shapes.items() <= expected.items() and all(names & shapes.keys() for names in tied.values())
 
     def _open(self, options: dict[str, Any], shapes: Shapes) -> tuple[str, ...]:
