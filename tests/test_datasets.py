@@ -86,6 +86,21 @@ def test_the_first_examples_are_a_fair_sample_of_sorted_ones(tmp_path):
     assert len(few) == 100 and 30 < few.sum() < 70
 
 
+def test_a_part_without_targets_is_left_out_and_said(tmp_path):
+    (tmp_path / "train.csv").write_text("id,a,kind\n0,5,cat\n1,6,dog\n")
+    (tmp_path / "test.csv").write_text("id,a\n2,7\n3,8\n")
+    data = read(tmp_path, ALL)
+    same(data, np.array([[5], [6]], "float32"), [0, 1])
+    assert data.test is None and "The test part is not used." in data.facts
+
+
+def test_types_of_other_machines_and_bytes_are_read(tmp_path):
+    np.savez(tmp_path / "d.npz", x=PIXELS.astype(">u2"), y=np.array([b"dog", b"cat", b"dog", b"cat"]))
+    data = read(tmp_path / "d.npz", ALL)
+    same(data, PIXELS.transpose(0, 3, 1, 2) / np.float32(65535), [1, 0, 1, 0])
+    assert data.classes == ("cat", "dog")
+
+
 def test_files_of_single_arrays_belong_together(tmp_path):
     for name, array in {"X_train": X[:6], "y_train": Y[:6], "X_test": X[6:], "y_test": Y[6:]}.items():
         np.save(tmp_path / f"{name}.npy", array)

@@ -56,8 +56,10 @@ def assemble(contents: Contents, choices: DataChoices | None = None) -> Data:
     sources = _sources(inputs, targets, contents.where)
     kind = choices.kind or kind_of(inputs.name, *sources[0][1:])
     drawn, split = _drawn(sources, choices)
+    unused = [part or "unnamed" for part in inputs.parts if part not in {d.source for d in drawn}]
     pairs = {d.part: (inputs_as(kind, d.inputs, inputs.name), targets_as(d.targets, targets.name)) for d in drawn}
     facts = [_said(found, inputs, targets), *inputs.facts, *targets.facts, split]
+    facts += [f"The {part} part is not used." for part in unused]
     if kind == "images" and drawn[0].inputs.dtype in FULL_SCALE:
         facts.append("The values of the images were scaled to lie between 0 and 1.")
     if choices.standardize != "none":
@@ -82,9 +84,10 @@ class _Source(NamedTuple):
 
 
 class _Drawn(NamedTuple):
-    """Rows of a part in their order, and where they were."""
+    """Rows of a part in their order, the part of the files that they are from, and where they were in it."""
 
     part: str
+    source: str
     inputs: np.ndarray
     targets: np.ndarray
     rows: Tensor
@@ -139,7 +142,7 @@ def _drawn(sources: list[_Source], choices: DataChoices) -> tuple[list[_Drawn], 
 
 
 def _take(part: str, source: _Source, rows: Tensor) -> _Drawn:
-    return _Drawn(part, source.inputs[rows.numpy()], source.targets[rows.numpy()], rows)
+    return _Drawn(part, source.part, source.inputs[rows.numpy()], source.targets[rows.numpy()], rows)
 
 
 def _said(found: Roles, inputs: Column, targets: Column) -> str:

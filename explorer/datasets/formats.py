@@ -101,7 +101,7 @@ def _npy(stream: IO[bytes], size: int, name: str) -> np.ndarray:
         )
     stream.seek(0)
     found: np.ndarray = np.lib.format.read_array(stream, allow_pickle=False)
-    return found
+    return found.astype(str if found.dtype.kind == "S" else found.dtype.newbyteorder("="), copy=False)
 
 
 def _safetensors(file: File) -> Arrays:
