@@ -99,6 +99,9 @@ def test_types_of_other_machines_and_bytes_are_read(tmp_path):
     data = read(tmp_path / "d.npz", ALL)
     same(data, PIXELS.transpose(0, 3, 1, 2) / np.float32(65535), [1, 0, 1, 0])
     assert data.classes == ("cat", "dog")
+    fields = [("a", ">f4"), ("b", "i4"), ("label", "S3")]
+    np.save(tmp_path / "d.npy", np.array([(1.5, 2, b"dog"), (3, 4, b"cat")], fields))
+    same(read(tmp_path / "d.npy", ALL), np.array([[1.5, 2], [3, 4]], "float32"), [1, 0])
 
 
 def test_files_of_single_arrays_belong_together(tmp_path):
@@ -165,6 +168,17 @@ def test_a_column_with_the_name_of_a_target_is_it_wherever_it_stands(tmp_path):
     assert data.facts[0] == "Inputs: x, y. Targets: label."
     chosen = read(tmp_path / "d.csv", DataChoices(inputs=["x"], targets="y", split=0))
     same(chosen, np.array([[0.5], [1.5]], "float32"), [2, 3])
+
+
+def test_a_comma_may_stand_for_the_point(tmp_path):
+    (tmp_path / "d.csv").write_text("a;label\n1,5;0\n2,25;1\n")
+    same(read(tmp_path / "d.csv", ALL), np.array([[1.5], [2.25]], "float32"), [0, 1])
+
+
+@pytest.mark.parametrize(("text", "reason"), [("\n \n", "it has no rows"), ("a,b,c\n", "it has no row with a number")])
+def test_a_table_without_rows_is_told(tmp_path, text, reason):
+    (tmp_path / "d.csv").write_text(text)
+    assert sentence(tmp_path / "d.csv") == f"d.csv cannot be read as a table ({reason}). Save it again."
 
 
 def test_tables_of_two_parts_number_their_words_alike(tmp_path):

@@ -69,7 +69,7 @@ def _npy_file(file: File) -> Arrays:
     with file.open() as stream:
         array = _npy(stream, file.size, file.name)
     if array.dtype.names:
-        return {str(name): array[name] for name in array.dtype.names}
+        return {str(name): _plain(array[name]) for name in array.dtype.names}
     return {file.path.stem: array}
 
 
@@ -101,7 +101,12 @@ def _npy(stream: IO[bytes], size: int, name: str) -> np.ndarray:
         )
     stream.seek(0)
     found: np.ndarray = np.lib.format.read_array(stream, allow_pickle=False)
-    return found.astype(str if found.dtype.kind == "S" else found.dtype.newbyteorder("="), copy=False)
+    return found if found.dtype.names else _plain(found)
+
+
+def _plain(array: np.ndarray) -> np.ndarray:
+    """Bytes as text, and numbers in the order of bytes of this machine."""
+    return array.astype(str if array.dtype.kind == "S" else array.dtype.newbyteorder("="), copy=False)
 
 
 def _safetensors(file: File) -> Arrays:
@@ -114,11 +119,17 @@ def _safetensors(file: File) -> Arrays:
 
 def _csv(file: File) -> Arrays:
     content = io.BytesIO(read_all(file))
-    lines = [line.decode("utf-8-sig") for line in content.readlines(2**16)[:50]]
-    separator = _separator([line for line in lines if line.strip()])
-    options: dict[str, Any] = {"sep": separator, "skipinitialspace": True, "encoding": "utf-8-sig"}
+    lines = [text for line in content.readlines(2**16)[:50] if (text := line.decode("utf-8-sig")).strip()]
+    if not lines:
+        raise ValueError("it has no rows")
+    mark = _separator(lines)
+    options: dict[str, Any] = {"sep": mark, "skipinitialspace": True, "encoding": "utf-8-sig"}
+    if mark != "," and re.search(r"\d,\d", "".join(lines)) and not re.search(r"\d\.\d", "".join(lines)):
+        options["decimal"] = ","
     content.seek(0)
     top = pd.read_csv(content, header=None, dtype=str, keep_default_na=False, nrows=len(lines), **options)
+    if len(top) == 1 and not any(map(_is_number, top.iloc[0])):
+        raise ValueError("it has no row with a number")
     has_header = _has_header(top)
     content.seek(0)
     table = pd.read_csv(content, header=0 if has_header else None, low_memory=False, **options)

@@ -77,7 +77,7 @@ def are_labels(array: np.ndarray) -> bool:
     if array.dtype.kind != "f" or (array.ndim == 2 and array.shape[1] > 1):
         return False
     values = np.unique(array)
-    return len(values) * 2 <= array.size and bool(np.array_equal(values, np.arange(len(values))))
+    return 1 < len(values) <= array.size / 2 and bool(np.array_equal(values, np.arange(len(values))))
 
 
 def standardized(parts: Mapping[str, Pair], how: str) -> tuple[dict[str, Pair], str]:
