@@ -31,6 +31,8 @@ def load(path: str | Path) -> xr.Dataset:
     Raises:
         FileFormatError: If the file is missing, damaged, or something else.
     """
+    if not Path(path).is_file():
+        raise FileFormatError(f"there is no file {path}. Name one that landscape_engine.save has written.", path=path)
     try:
         dataset = xr.load_dataset(path, engine="h5netcdf")
     except Exception as error:  # h5py raises many kinds for one thing: it cannot be read

@@ -548,7 +548,7 @@ def test_unusual_networks_are_aligned_exactly_or_left_alone(name):
     build, shape, sizes = UNUSUAL[name]
     a, b = trained_like(build(), 1), trained_like(build(), 2)
     x = inputs(*shape)
-    found = alignment.align(a, b, example=x)
+    found = alignment.align(a, b, example=[x])  # one argument of the forward
     assert sorted(g.size for g in found.groups) == sorted(sizes)
     assert found.distance_after <= found.distance_before
     for each in (found, shuffled(found, 3)):

@@ -168,6 +168,15 @@ def test_as_is_keeps_training_mode_and_says_which_dropout_is_active():
     assert le.wrap_model(model).facts["active_dropout"] == []
 
 
+def test_batch_norm_needs_batches_where_it_is_re_estimated_and_nowhere_else():
+    for options, sentence in (
+        ({"batch_norm": "re-estimated"}, "batch_norm_data must be batches of inputs, by which statistics are re-esti"),
+        ({"batch_norm_data": [torch.ones(2, 2)]}, "batch_norm_data must be left out unless batch_norm='re-estimated'"),
+    ):
+        with pytest.raises(le.ChoiceError, match=sentence):
+            le.wrap_model(nn.Linear(2, 2), **options)
+
+
 @pytest.mark.parametrize(
     ("option", "value"), [("mode", "train"), ("batch_norm", "moving"), ("batch_norm", "re-estimated")]
 )

@@ -397,6 +397,12 @@ def test_a_wrong_choice_is_refused_in_one_sentence(refined, choices, message):
             function(refined, **choices)
 
 
+def test_one_metric_is_not_taken_for_another(refined):
+    with pytest.raises(le.ChoiceError, match="variable must be 'loss', which the landscape is, or left out, but it is"):
+        topology.merge_tree(refined["loss"], "accuracy")
+    assert topology.merge_tree(refined["loss"], "loss").pairs.shape == topology.merge_tree(refined["loss"]).pairs.shape
+
+
 @pytest.mark.parametrize(
     "landscape", [surface(np.full((3, 3), np.nan)), surface(1.0), surface([[0, 1]], ("seed", "t"))]
 )

@@ -87,8 +87,10 @@ def test_the_path_is_exact_at_checkpoints_and_linear_between_them():
 
 @pytest.mark.parametrize("t", [-0.1, 3.1, float("nan")])
 def test_there_is_no_path_beyond_its_ends(t):
-    with pytest.raises(le.ChoiceError, match="t must be between 0 and 3"):
-        recorded()[1].at(t)
+    trajectory = recorded()[1]
+    for ask in (trajectory.at, trajectory.step_at):
+        with pytest.raises(le.ChoiceError, match="t must be between 0 and 3"):
+            ask(t)
 
 
 def with_metadata(**metadata):

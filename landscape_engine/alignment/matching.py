@@ -18,6 +18,7 @@ from ..iteration import Outcome, Step, Watch, goes_on, settle
 from ..models import ModelWrapper, wrap_model
 from ..parameters import Parameters, check_match, norm, subtract
 from .groups import Group, Permutation, Place, permutation_groups, permute
+from .reading import arguments
 
 # A gain below this share of the product of both norms is rounding.
 _ROUNDING = 1e-13
@@ -227,7 +228,7 @@ def _check_same(model: ModelWrapper, result: Alignment, example: Any) -> None:
     """Raise unless the aligned model computes the same as the model that was given."""
     if example is None:
         return
-    inputs = example if isinstance(example, tuple) else (example,)
+    inputs = arguments(example)
     with torch.no_grad():
         pair = [tree_flatten(m.private_copy().forward(*inputs))[0] for m in (model, result.model)]
     for one, other in zip(*pair, strict=True):

@@ -46,6 +46,11 @@ class _Mode(TorchFunctionMode):
         return function(*args, **kwargs)
 
 
+def arguments(example: Any) -> tuple[Any, ...]:
+    """What a forward is called with for an example: a batch, or several of them."""
+    return tuple(example) if isinstance(example, tuple | list) else (example,)
+
+
 @final
 class Reader:
     """Runs a model on symbols, and collects what its operations demand.
@@ -117,7 +122,7 @@ class Reader:
 
     def _examples(self, example: Any, subject: Any, forward: Callable[..., Any]) -> Sequence[Any]:
         if example is not None:
-            return example if isinstance(example, tuple) else (example,)
+            return arguments(example)
         own = isinstance(self._private, GeneralModelWrapper) or not isinstance(subject, nn.Module)
         signature = inspect.signature(forward if own else type(subject).forward)
         names = list(signature.parameters.values())[1:]

@@ -195,15 +195,15 @@ class ModelWrapper:
         """The same model elsewhere in parameter space.
 
         Args:
-            state: Parameters, and buffers if they differ too, by name. Values are cast to the type of the model's
-                own, which is how a float16 model is evaluated at points formed in float32.
+            state: Parameters, and buffers if they differ too, by name. Values are cast to the type and moved to the
+                device of the model's own, which is how a float16 model is evaluated at points formed in float32.
         """
         moved = copy.copy(self)
         moved._known = {}
-        moved.parameters = {n: state[n].to(p.dtype) for n, p in self.parameters.items()}
+        moved.parameters = {n: state[n].to(p) for n, p in self.parameters.items()}
         fresh = self.mode == "as-is" or self.batch_norm == "batch"  # a forward pass may change them
         moved.buffers = {
-            n: state[n].to(b.dtype) if n in state else b.clone() if fresh else b for n, b in self.buffers.items()
+            n: state[n].to(b) if n in state else b.clone() if fresh else b for n, b in self.buffers.items()
         }
         return moved
 
@@ -320,8 +320,10 @@ class ModelWrapper:
 def _check_batch_norm(policy: str, data: Sequence[Any]) -> None:
     if policy not in BATCH_NORM:
         raise ChoiceError("batch_norm", policy, f"one of {', '.join(BATCH_NORM)}")
-    if (policy == "re-estimated") != bool(len(data)):
-        raise ChoiceError("batch_norm_data", len(data), "given with batch_norm='re-estimated' only")
+    if policy == "re-estimated" and not len(data):
+        raise ChoiceError("batch_norm_data", "empty", "batches of inputs, by which statistics are re-estimated")
+    if policy != "re-estimated" and len(data):
+        raise ChoiceError("batch_norm_data", f"{len(data)} batches", "left out unless batch_norm='re-estimated'")
 
 
 class GeneralModelWrapper(ModelWrapper):

@@ -18,6 +18,8 @@ def one_metric(
 ) -> tuple[xr.DataArray, float | None]:
     """One metric of a landscape, and its largest estimated error on a scale if that is known."""
     if isinstance(landscape, xr.DataArray):
+        if variable not in (None, landscape.name):
+            raise ChoiceError("variable", variable, f"'{landscape.name}', which the landscape is, or left out")
         return landscape, None
     names = [str(n) for n in landscape.data_vars]
     beside = {"evaluated", *(f"{n}{suffix}" for n in names for suffix in ("_error", "_stderr"))}

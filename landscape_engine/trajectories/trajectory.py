@@ -79,8 +79,7 @@ class Trajectory:
             t: Which checkpoint, or where between two.
             dtype: Type in which a state between checkpoints is formed at least.
         """
-        if not 0 <= t <= len(self) - 1:
-            raise ChoiceError("t", t, f"between 0 and {len(self) - 1}")
+        self._check_place(t)
         k = min(int(t), len(self) - 2)
         w = t - k
         if w in (0, 1):
@@ -89,9 +88,18 @@ class Trajectory:
         return {n: _between(a[n], b[n], w, dtype) if a[n].is_floating_point() else a[n] for n in a}
 
     def step_at(self, t: float) -> float:
-        """The training step at ``t``, linear between checkpoints."""
+        """The training step at ``t``, linear between checkpoints.
+
+        Raises:
+            ChoiceError: If ``t`` is outside [0, K - 1].
+        """
+        self._check_place(t)
         k = min(int(t), len(self) - 2)
         return self.steps[k] + (self.steps[k + 1] - self.steps[k]) * (t - k)
+
+    def _check_place(self, t: float) -> None:
+        if not 0 <= t <= len(self) - 1:
+            raise ChoiceError("t", t, f"between 0 and {len(self) - 1}")
 
     def average(
         self,
