@@ -23,7 +23,8 @@ SMALL = 20_000  # parameters of a model that may gain by vectorization on a CPU
 LARGEST = 128  # points evaluated together
 HELD = 64  # points evaluated in one pass over streamed data, if their parameters fit
 HELD_ROOM = 2**28  # numbers that these parameters may have
-ROOM = 2**24  # numbers that the parameters and activations of points evaluated together may have, roughly
+ROOM = 2**21  # numbers that parameters and activations of points evaluated together may have: a CPU's cache, roughly
+GPU_ROOM = 2**26  # the same on a GPU, which wants to be filled
 
 GRAPHS = 256  # that may be compiled in one process; PyTorch's own limit is 8, after which nothing is compiled
 
@@ -123,6 +124,10 @@ def _has_terms(subspace: Subspace, model: ModelWrapper) -> bool:
     """Whether a layer may be affine in the coordinates, by directions that are at hand."""
     same = all(p.dtype == model.dtype for p in model.parameters.values())
     return isinstance(subspace, AffineSubspace) and bool(subspace.dims) and not subspace.keeps_seeds and same
+
+
+def _is_on_cpu(model: ModelWrapper) -> bool:
+    return all(p.device.type == "cpu" for p in model.parameters.values())
 
 
 def convolves(model: ModelWrapper) -> bool:
@@ -247,7 +252,8 @@ class Vmap(Strategy):
         super().__init__(subspace, pipeline, model, options)
         self._metrics = [m for m in pipeline.metrics if isinstance(m, ExampleMetric)]
         size = sum(p.numel() for p in model.parameters.values())
-        self.chunk = max(2, min(LARGEST, ROOM // (size + 64 * self.rows)))
+        room = ROOM if _is_on_cpu(model) else GPU_ROOM
+        self.chunk = max(2, min(LARGEST, room // (size + 64 * self.rows)))
 
     @classmethod
     def fits(cls, subspace: Subspace, pipeline: MetricPipeline, model: ModelWrapper) -> bool:
@@ -257,10 +263,10 @@ class Vmap(Strategy):
             return False
         if subspace.keeps_seeds or _is_streamed(pipeline):  # there is room for one point, or one batch, only
             return False
-        data, here = means[0].data, next(iter(model.parameters.values()))
+        data = means[0].data
         tensors = all(isinstance(t, Tensor) for t in next(iter(data.batches())))
         few = sum(p.numel() for p in model.parameters.values()) <= SMALL
-        small = here.device.type != "cpu" or (few and not convolves(model))  # in groups, convolutions are slow on a CPU
+        small = not _is_on_cpu(model) or (few and not convolves(model))  # in groups, convolutions are slow on a CPU
         return all(m.data.is_same_as(data) for m in means) and tensors and small and model.batch_norm == "stored"
 
     def __call__(self, points: Sequence[Point]) -> Found:
@@ -309,8 +315,7 @@ class Threads(Strategy):
     @classmethod
     def fits(cls, subspace: Subspace, pipeline: MetricPipeline, model: ModelWrapper) -> bool:
         """On a CPU with several threads, for means over examples, of models whose calls leave no trace."""
-        on_cpu = all(p.device.type == "cpu" for p in model.parameters.values())
-        return on_cpu and torch.get_num_threads() > 1 and _is_plain(pipeline, model)
+        return _is_on_cpu(model) and torch.get_num_threads() > 1 and _is_plain(pipeline, model)
 
     def __call__(self, points: Sequence[Point]) -> Found:
         """Values and standard errors at points."""
