@@ -11,26 +11,30 @@ import panel_material_ui as pmui
 
 from explorer.theme import THEME_CONFIG, TOKENS_CSS
 
-ROOT_CSS = """
-:host { height: auto !important; background: var(--page); color: var(--ink); container-type: inline-size;
-  border: 1px solid var(--hair); border-radius: var(--r-card); box-sizing: border-box; }
+# As high as what is inside: in a notebook there is no height to fill.
+FREE = "flex: none !important; height: auto !important; max-height: none !important; box-sizing: border-box;"
+ROOT_CSS = f"""
+:host {{ {FREE} background: var(--page); color: var(--ink); container-type: inline-size;
+  border: 1px solid var(--hair); border-radius: var(--r-card); }}
 """
 HERE_CSS = TOKENS_CSS.replace(":root", ":host").replace('[data-theme="dark"]', ":host(.dark)") + ROOT_CSS
 """The design tokens for what is below one element, since the document belongs to the notebook."""
 
-FRAME_CSS = """
-:host { display: grid !important; grid-template-columns: minmax(0, 1fr); align-items: start; height: auto !important; }
-.bk-drawer { background: var(--card); border-top: 1px solid var(--hair); border-bottom: 1px solid var(--hair); }
-@container (min-width: 1000px) { :host { grid-template-columns: 284px minmax(0, 1fr); }
-  .bk-head { grid-column: 1 / -1; }
-  .bk-drawer { border-right: 1px solid var(--hair); border-bottom: 0; align-self: stretch; } }
+FRAME_CSS = f"""
+:host {{ {FREE} display: grid !important; grid-template-columns: minmax(0, 1fr); align-items: start; }}
+.bk-drawer {{ background: var(--card); border-bottom: 1px solid var(--hair); }}
+@container (min-width: 1000px) {{ :host {{ grid-template-columns: 284px minmax(0, 1fr); }}
+  .bk-head {{ grid-column: 1 / -1; }}
+  .bk-drawer {{ border-right: 1px solid var(--hair); border-bottom: 0; border-radius: 0 0 0 var(--r-card);
+    align-self: stretch; }} }}
 """
-HEAD_CSS = """
-:host { background: var(--card); padding: 10px 16px; box-sizing: border-box; height: auto !important; min-height: 56px;
-  border-radius: var(--r-card) var(--r-card) 0 0; }
+HEAD_CSS = f"""
+:host {{ {FREE} background: var(--card); padding: 10px 16px; min-height: 56px; border-bottom: 1px solid var(--hair);
+  border-radius: var(--r-card) var(--r-card) 0 0; }}
 """
-BOARD_CSS = """
-:host { container-type: inline-size; min-width: 0; border-top: 1px solid var(--hair); height: auto !important; }
+BOARD_CSS = f"""
+:host {{ {FREE} container-type: inline-size; min-width: 0; }}
+.plane, .line {{ {FREE} }}
 """
 
 

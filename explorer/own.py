@@ -46,7 +46,8 @@ class Own:
             ``"train"`` and ``"test"``.
         loss: A function of (outputs, targets), a name such as ``"cross_entropy"``, or None: the one that fits.
         checkpoints: Of its training, the final one last: a ``Trajectory``, a list of state dicts or models, files, or
-            the folder of a run (see ``weights``). The final one is then what is shown. None, or only one: there is no path to follow.
+            the folder of a run (see ``weights``). The final one is then what is shown. None, or only one: there is no
+            path to follow.
         forward: ``forward(model, batch)``, if the model is to be called in another way than
             ``landscape_engine.metrics.Examples`` does.
         name: What the page calls it; its class by default.
