@@ -8,6 +8,7 @@ from typing import Any
 
 import panel as pn
 import panel_material_ui as pmui
+from panel_material_ui.theme import MaterialDesign
 
 from explorer.theme import THEME_CONFIG, TOKENS_CSS
 
@@ -36,6 +37,13 @@ BOARD_CSS = f"""
 :host {{ {FREE} container-type: inline-size; min-width: 0; }}
 .plane, .line {{ {FREE} }}
 """
+
+
+class Plain(MaterialDesign):
+    """The design of a root that stays one: a root of Material UI, which it usually gets, restyles all figures."""
+
+    def _wrapper(self, viewable: Any) -> Any:
+        return viewable
 
 
 def shell() -> Any:
@@ -73,19 +81,14 @@ def display(view: Any) -> bool:
     return True
 
 
-def themed(*parts: Any) -> pmui.Column:
+def themed(*parts: Any) -> pn.Column:
     """Something in the look of the page; its class ``dark`` chooses the dark tokens."""
-    return pmui.Column(
-        *parts,
-        theme_config=THEME_CONFIG,
-        stylesheets=[HERE_CSS],
-        sizing_mode="stretch_width",
-        height_policy="fit",
-        margin=0,
-    )
+    wide = {"sizing_mode": "stretch_width", "height_policy": "fit", "margin": 0}
+    inner = pmui.Column(*parts, theme_config=THEME_CONFIG, stylesheets=[f":host {{ {FREE} }}"], **wide)
+    return pn.Column(inner, stylesheets=[HERE_CSS], design=Plain, **wide)
 
 
-def framed(header: Any, drawer: Any, board: Any) -> pmui.Column:
+def framed(header: Any, drawer: Any, board: Any) -> pn.Column:
     """The whole explorer: the drawer beside the cards, or above them where there is little room."""
     wide = {"sizing_mode": "stretch_width", "height_policy": "fit", "margin": 0}
     frame = pn.Column(
@@ -98,7 +101,7 @@ def framed(header: Any, drawer: Any, board: Any) -> pmui.Column:
     return themed(frame)
 
 
-def paint(view: pmui.Column, dark: bool) -> None:
+def paint(view: pn.Column, dark: bool) -> None:
     """Give a themed element the dark or the light tokens."""
     view.css_classes = ["dark"] if dark else []
 

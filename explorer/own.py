@@ -17,6 +17,7 @@ from explorer.losses import Inferred, LossFunction, chosen
 from landscape_engine.metrics import Accuracy, Examples, Loss, Metric
 
 SETS = ("train", "test")
+SINGLE = (str, Path, Mapping, nn.Module, le.ModelWrapper)  # what is one checkpoint, or one place of them
 BATCH = 256  # examples of a data set in one forward pass
 FEW = 64  # examples that tell which loss fits
 LOSS_LABELS = {
@@ -170,7 +171,7 @@ def _checkpoints(model: le.ModelWrapper, given: Any) -> tuple[le.Trajectory | No
 
 def _listed(given: Any) -> tuple[Sequence[int], Sequence[Mapping[str, Tensor]]]:
     """The steps and states of what is in files, or given one by one."""
-    ones = [given] if isinstance(given, str | Path | Mapping | nn.Module | le.ModelWrapper) else list(given)
+    ones: list[Any] = [given] if isinstance(given, SINGLE) else list(given)
     if ones and all(isinstance(one, str | Path) for one in ones):
         found = weights.checkpoints(ones)
         return found.steps, found.states

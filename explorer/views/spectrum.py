@@ -21,9 +21,8 @@ HEIGHT, BOTTOM, LEFT = 170, 46, 66  # pixels of the frame and around it
 COLUMNS = "repeat(auto-fit, minmax(min(100%, 400px), 1fr))"  # side by side where there is room
 DECADES = 6  # of the density that are shown
 INVITATION = (
-    "<p>Move the slider to a network, then compute the eigenvalues of its Hessian: how strongly the loss is curved in "
-    "each direction of the whole parameter space, not only in this slice. It takes some hundreds of Hessian-vector "
-    "products.</p>"
+    "<p>Compute the eigenvalues of the Hessian at the marker: how strongly the loss is curved in each direction of the "
+    "whole parameter space, not only in this slice. It takes some hundreds of Hessian-vector products.</p>"
 )
 CSS = """
 :host { font: 400 var(--fs-small)/1.45 var(--font); color: var(--ink); font-variant-numeric: tabular-nums; }
