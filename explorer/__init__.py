@@ -2,19 +2,21 @@
 
 from __future__ import annotations
 
+import importlib
 from typing import Any
 
-__all__ = ["Explorer", "serve"]
+_HOMES = {
+    "Explorer": "explorer.app",
+    "contours": "explorer.figures",
+    "profile": "explorer.figures",
+    "serve": "explorer.cli",
+    "surface": "explorer.figures",
+}
+__all__ = ["Explorer", "contours", "profile", "serve", "surface"]
 
 
 def __getattr__(name: str) -> Any:
     # Lazy, since the server runs this file a second time under another name.
-    if name == "Explorer":
-        from explorer.app import Explorer
-
-        return Explorer
-    if name == "serve":
-        from explorer.cli import serve
-
-        return serve
+    if name in _HOMES:
+        return getattr(importlib.import_module(_HOMES[name]), name)
     raise AttributeError(f"module {__name__!r} has no attribute {name!r}")

@@ -27,6 +27,7 @@ from explorer.views.colorbar import POINTER
 from explorer.views.contours import MapView
 from explorer.views.curve import CurvePicture, CurveView, as_table, curve_key
 from explorer.views.header import Header
+from explorer.views.host import Host
 from explorer.views.inspector import CSS as INSPECTOR_CSS
 from explorer.views.inspector import inspector_html
 from explorer.views.key import map_key, points_key
@@ -91,18 +92,20 @@ class Explorer(pn.viewable.Viewer):
         **choices: Any,
     ) -> None:
         super().__init__()
-        if not (model is None or isinstance(model, str)):
-            model = offer(Own(model, data, loss, checkpoints, forward, name))
-            models = [model, *models]
-        elif data is not None:
-            raise ChoiceError("model", model, "a network, since data are given")
-        self.state = chosen_state(model, models, choices)
-        self._suit()
-        self._keep(choices)
+        with notebook.plainly():
+            if not (model is None or isinstance(model, str)):
+                model = offer(Own(model, data, loss, checkpoints, forward, name))
+                models = [model, *models]
+            elif data is not None:
+                raise ChoiceError("model", model, "a network, since data are given")
+            self.state = chosen_state(model, models, choices)
+            self._suit()
+            self._keep(choices)
         self.runner = Runner(self.state)
         self.shown: Result | None = None
         self.picture: Picture | CurvePicture | None = None
         self.track: Track | None = None
+        self.host = Host()
         self.header = Header(styles={"flex": "1 1 auto", "min-width": "0"}, margin=0)
         self.map, self.curve, self.profile, self.spectrum = MapView(), CurveView(), ProfileView(), SpectrumView()
         self.surface = Surface3D(palette=FATHOM, sizing_mode="stretch_both", min_height=280, margin=0)
@@ -177,7 +180,7 @@ class Explorer(pn.viewable.Viewer):
             pn.state.onload(self.runner.proceed)
         elif notebook.ready():
             self.runner.open(None, asyncio.get_running_loop())
-            self.header.param.watch(lambda event: self.runner.proceed(), "shown")
+            self.host.param.watch(lambda event: self.runner.proceed(), "shown")
         else:
             self.runner.start()
 
@@ -348,10 +351,9 @@ class Explorer(pn.viewable.Viewer):
     def inline(self) -> pn.viewable.Viewable:
         """The whole explorer as one element of a notebook."""
         self.header.inline = True
-        view = notebook.framed(self.header, controls.inline_drawer(self.state, self.runner), self.board)
-        self.header.link(self.state, dark="dark")
-        self.state.param.watch(lambda event: notebook.paint(view, event.new), "dark")
-        self.state.param.watch(notebook.pushing(view), list(self.state.param), precedence=10)  # after the views
+        frame = notebook.framed(self.header, controls.inline_drawer(self.state, self.runner), self.board)
+        view = notebook.themed(self.host, frame, lambda dark: self.state.param.update(dark=dark))
+        self.state.param.watch(lambda *events: notebook.push(view), list(self.state.param), precedence=10)  # at last
         return view
 
     def show(self) -> None:

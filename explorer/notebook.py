@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from typing import Any
 
 import panel as pn
@@ -11,6 +12,8 @@ import panel_material_ui as pmui
 from panel_material_ui.theme import MaterialDesign
 
 from explorer.theme import THEME_CONFIG, TOKENS_CSS
+from explorer.views.host import Host
+from landscape_engine import LandscapeError
 
 # As high as what is inside: in a notebook there is no height to fill.
 FREE = "flex: none !important; height: auto !important; max-height: none !important; box-sizing: border-box;"
@@ -37,6 +40,17 @@ BOARD_CSS = f"""
 :host {{ {FREE} container-type: inline-size; min-width: 0; }}
 .plane, .line {{ {FREE} }}
 """
+
+
+@contextmanager
+def plainly() -> Iterator[None]:
+    """What is refused in it is one sentence in a notebook, and not the way of the error through the code."""
+    try:
+        yield
+    except LandscapeError as error:
+        sentence = f"{type(error).__name__}: {error}"
+        error.__dict__["_render_traceback_"] = lambda: [sentence]  # what IPython asks an error for
+        raise
 
 
 class Plain(MaterialDesign):
@@ -81,35 +95,41 @@ def display(view: Any) -> bool:
     return True
 
 
-def themed(*parts: Any) -> pn.Column:
-    """Something in the look of the page; its class ``dark`` chooses the dark tokens."""
+def themed(host: Host, content: Any, paint: Callable[[bool], None]) -> pn.Column:
+    """Something in the look of the page, in the notebook's theme.
+
+    Args:
+        host: Tells of the notebook; it stands beside the content.
+        content: What is displayed.
+        paint: Gives the figures in it the colors of the light or the dark theme.
+    """
     wide = {"sizing_mode": "stretch_width", "height_policy": "fit", "margin": 0}
-    inner = pmui.Column(*parts, theme_config=THEME_CONFIG, stylesheets=[f":host {{ {FREE} }}"], **wide)
-    return pn.Column(inner, stylesheets=[HERE_CSS], design=Plain, **wide)
+    inner = pmui.Column(content, theme_config=THEME_CONFIG, stylesheets=[f":host {{ {FREE} }}"], **wide)
+    view = pn.Column(inner, host, stylesheets=[HERE_CSS], design=Plain, **wide)
+
+    def repaint(event: Any) -> None:
+        view.css_classes = ["dark"] if event.new else []
+        paint(event.new)
+        push(view)
+
+    host.param.watch(repaint, "dark")
+    for part in view.select(lambda part: hasattr(part, "stylesheets")):  # widths are the element's, not the window's
+        part.stylesheets = [s.replace("@media (m", "@container (m") for s in part.stylesheets]
+    return view
 
 
 def framed(header: Any, drawer: Any, board: Any) -> pn.Column:
     """The whole explorer: the drawer beside the cards, or above them where there is little room."""
     wide = {"sizing_mode": "stretch_width", "height_policy": "fit", "margin": 0}
-    frame = pn.Column(
+    return pn.Column(
         pn.Row(header, stylesheets=[HEAD_CSS], css_classes=["bk-head"], **wide),
         pn.Column(drawer, css_classes=["bk-drawer"], **wide),
         pn.Column(board, stylesheets=[BOARD_CSS], **wide),
         stylesheets=[FRAME_CSS],
         **wide,
     )
-    return themed(frame)
 
 
-def paint(view: pn.Column, dark: bool) -> None:
-    """Give a themed element the dark or the light tokens."""
-    view.css_classes = ["dark"] if dark else []
-
-
-def pushing(view: Any) -> Callable[..., None]:
-    """What sends changes of Bokeh's own models to where a view is displayed: in a notebook Panel sends only its own."""
-
-    def push(*events: Any) -> None:
-        pn.io.push_notebook(view)
-
-    return push
+def push(view: Any) -> None:
+    """Send changes of Bokeh's own models to where a view is displayed: in a notebook Panel sends only its own."""
+    pn.io.push_notebook(view)

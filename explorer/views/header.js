@@ -32,28 +32,7 @@ const LOGO = `<svg class="logo" viewBox="0 0 28 28" fill="none" stroke="currentC
   <ellipse cx="14.5" cy="14" rx="7.6" ry="7" stroke-width="1.7" opacity=".7"/>
   <circle cx="15" cy="14" r="3.4" fill="var(--here)" stroke="none"/></svg>`;
 
-// In a notebook, Panel sends back to Python what has come from it, each array and color.
-function mute(document) {
-  for (const manager of document.all_models) {
-    if (!manager.type.endsWith('CommManager')) continue;
-    const send = manager._document_changed.bind(manager);
-    manager._document_changed = (event) => { if (event.sync !== false) send(event); };
-  }
-}
-
-// In a notebook the theme is the notebook's.
-function follow(model) {
-  const body = document.body;
-  const told = () => body.dataset.jpThemeLight === 'false' || /dark|contrast$/.test(body.dataset.vscodeThemeKind);
-  const read = () => { if (model.dark !== told()) model.dark = told(); };
-  const observer = new MutationObserver(read);
-  observer.observe(body, { attributeFilter: ['data-jp-theme-light', 'data-vscode-theme-kind'] });
-  model.on('remove', () => observer.disconnect());
-  read();
-  model.shown += 1; // what is sent to a notebook before that is lost
-}
-
-export function render({ model, el, view }) {
+export function render({ model, el }) {
   el.innerHTML = `<style>${STYLE}</style><div class="header ${model.inline ? 'inline' : ''}">${LOGO}<div class="names"><h1>Loss landscape</h1>
     <div class="sub"></div></div><div class="chip" role="status"><i></i><b></b><span class="more"></span>
     <button aria-label="Cancel the run" title="Cancel the run">×</button></div></div><div class="line"></div>`;
@@ -76,11 +55,7 @@ export function render({ model, el, view }) {
   cancel.addEventListener('click', () => { model.cancel += 1; });
   for (const name of ['subtitle', 'phase', 'word', 'more', 'share']) model.on(name, write);
   write();
-  if (model.inline) {
-    mute(view.model.document);
-    follow(model);
-    return;
-  }
+  if (model.inline) return; // in a notebook the document is not ours
   model.on('dark', paint);
   room.addEventListener('change', measure);
   model.on('remove', () => room.removeEventListener('change', measure));

@@ -21,9 +21,8 @@ class Header(JSComponent):
     more = param.String(default="", doc="Numbers after it; left out on a narrow screen.")
     share = param.Number(default=0.0, doc="Of the run that is done, 0 to 1; the line is drawn while it runs.")
     cancel = param.Integer(default=0, doc="A counter: the browser adds one when Cancel is pressed.")
-    dark = param.Boolean(default=False, doc="Whether the document takes the dark tokens; set by the browser if inline.")
+    dark = param.Boolean(default=False, doc="Whether the document takes the dark tokens.")
     inline = param.Boolean(default=False, doc="Whether it stands in a notebook, to which the document belongs.")
-    shown = param.Integer(default=0, doc="A counter: the browser adds one when it is there, inline.")
     narrow = param.Boolean(default=False, doc="Set by the browser: too narrow for the drawer beside the pictures.")
 
     _esm: ClassVar[Path] = Path(__file__).parent / "header.js"
