@@ -16,7 +16,7 @@ from explorer.views.contours import MapView
 from explorer.views.curve import CurvePicture, CurveView, curve_key
 from explorer.views.host import Host
 from explorer.views.key import map_key
-from explorer.views.picture import Picture
+from explorer.views.picture import Mark, Picture
 from explorer.views.surface import Surface3D
 from landscape_engine import ChoiceError
 
@@ -84,7 +84,9 @@ def profile(curve: Result, metric: str = "", scale: str = "") -> pn.viewable.Vie
 
 def _picture(landscape: Result, metric: str, scale: str) -> Picture:
     values, facts = _chosen(landscape, metric, scale, 2)
-    return Picture(x=_nodes(values, "alpha"), y=_nodes(values, "beta"), values=values.values, **facts)
+    picture = Picture(x=_nodes(values, "alpha"), y=_nodes(values, "beta"), values=values.values, **facts)
+    x, y, value = picture.best()
+    return replace(picture, marks=(Mark("best", x, y),) if np.isfinite(value) else ())
 
 
 def _chosen(result: Any, metric: str, scale: str, count: int) -> tuple[xr.DataArray, dict[str, Any]]:
@@ -142,7 +144,7 @@ def _nodes(values: xr.DataArray, dim: str) -> np.ndarray:
 def _shown(kind: str, words: str, *parts: Any, paint: Any) -> pn.viewable.Viewable:
     """A card of its own."""
     notebook.ready()
-    content = card(kind, title(words), *parts)
+    content = card(kind, title(words), *parts, styles={"border": "0"})  # what is around it has one
     view = notebook.themed(Host(), content, paint)
     view.max_width = WIDEST[kind]
     return view

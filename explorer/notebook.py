@@ -68,7 +68,7 @@ def shell() -> Any:
     return found if hasattr(found, "kernel") else None
 
 
-_loaded: dict[str, str] = {}
+_loaded: dict[str, Any] = {}
 
 
 def ready() -> bool:
@@ -80,10 +80,10 @@ def ready() -> bool:
     found = shell()
     if found is None:
         return False
-    cell = found.parent_header.get("metadata", {}).get("cellId", "")
-    if _loaded.get("cell", cell) == cell:
+    cell, run = found.parent_header.get("metadata", {}).get("cellId", ""), found.execution_count
+    if _loaded.get("cell", cell) == cell and _loaded.get("run") != run:
         pn.extension(inline=True)
-        _loaded["cell"] = cell
+        _loaded.update(cell=cell, run=run)
     return True
 
 

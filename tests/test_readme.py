@@ -1,12 +1,16 @@
 """What the README and the pages for newcomers show works as it stands there."""
 
 import re
+import sys
 from pathlib import Path
 
-import matplotlib
+import matplotlib.pyplot
 import pytest
 
+from explorer import course, sources
+
 ROOT = Path(__file__).parent.parent
+FILES = [("python", "import torch\nfrom torch import nn\n\n\ndef factory"), ("toml", r"\[\[model")]
 
 
 @pytest.fixture
@@ -60,3 +64,17 @@ def test_the_page_on_paths_runs(run):
     assert list(scope["run"].steps) == list(range(0, 51, 5))
     lowest = scope["landscape"]["loss"].min()
     assert scope["tree"].minima[0].value == pytest.approx(float(lowest))
+
+
+def test_the_page_on_a_model_of_one_s_own_runs_in_python_and_from_its_files(run, tmp_path):
+    scope, _ = run("docs/your-model.md")
+    explorer, text = scope["explorer"], (ROOT / "docs/your-model.md").read_text()
+    explorer.runner.close()
+    assert (explorer.state.subspace, len(explorer.source.steps)) == ("trajectory", 40)
+    module, course_file = (re.search(rf"```{kind}\n({start}.*?)```", text, re.DOTALL)[1] for kind, start in FILES)
+    (tmp_path / "nets_of_the_docs.py").write_text(module)
+    (tmp_path / "course.toml").write_text(course_file.replace("nets:", "nets_of_the_docs:"))
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr("sys.path", [*sys.path])
+        labels = [sources.load(key).label for key in course.read(tmp_path / "course.toml")]
+    assert labels == ["small", "spirals_mlp"]
