@@ -9,6 +9,8 @@ import torch
 import torch.nn.functional as F
 
 from explorer import cli, sources
+from explorer.app import Explorer
+from explorer.state import MODELS, State
 
 NETS = """
 import torch
@@ -69,15 +71,15 @@ def test_checkpoints_and_data_may_be_files(folder):
     path, name = folder
     (path / "run").mkdir()
     net = torch.nn.Sequential(torch.nn.Linear(4, 8), torch.nn.Tanh(), torch.nn.Linear(8, 3))
-    for k in range(3):
+    for k in range(2):
         state = {n: t + 0.1 * k for n, t in net.state_dict().items()}
         torch.save(state, path / "run" / f"step_{10 * k}.pt")
     (source,) = chosen("--model", f"{name}:factory", "--data", f"{name}:pair", "--checkpoints", "run")
-    assert source.steps == [0, 10, 20]
+    assert source.steps == [0, 10]
     assert loss_of(source) == pytest.approx(by_hand(sys.modules[name], state), abs=1e-6)
     inputs, targets = sys.modules[name].pair
     np.savez(path / "some.npz", x_train=inputs, y_train=targets, x_test=inputs, y_test=targets)
-    (other,) = chosen("--model", f"{name}:factory", "--data", "some.npz", "--checkpoints", "run/step_20.pt")
+    (other,) = chosen("--model", f"{name}:factory", "--data", "some.npz", "--checkpoints", "run/step_10.pt")
     assert (other.steps, other.splits) == ([0], ["train", "test"])
     assert loss_of(other) == pytest.approx(loss_of(source), abs=1e-6)
 
@@ -90,6 +92,16 @@ def test_a_course_names_several_models_in_their_order(folder):
     )
     (path / f"{name}.py").rename(path / "lab" / f"{name}.py")
     assert [source.label for source in chosen("lab/course.toml")] == ["first", "spirals_mlp"]
+
+
+def test_the_page_opens_on_the_first_model_that_was_named_beside_the_samples(folder):
+    path, name = folder
+    models = cli.chosen(cli.parsed(["--model", f"{name}:factory", "--data", f"{name}:pair", "--name", "mine"]))
+    explorer = Explorer(models=models)
+    explorer.runner.close()
+    assert (explorer.source.label, explorer.state.subspace) == ("mine", "random")
+    assert explorer.state.param.model.objects == [*models, *MODELS]
+    assert State().param.model.objects == MODELS  # that of another session
 
 
 WRONG = {

@@ -3,11 +3,13 @@
 import copy
 import threading
 import time
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
 import torch
 import torch.nn.functional as F
+from safetensors.torch import save_file
 from torch import nn
 from torch.utils.data import DataLoader, TensorDataset
 
@@ -101,6 +103,32 @@ def test_batches_may_be_dicts(wrap, pair):
     assert own.metrics("all")[0](own.model) == pytest.approx(F.cross_entropy(network()(pair[0]), pair[1]).item())
 
 
+@pytest.mark.parametrize("form", ["tensors", "loader"])
+def test_fewer_examples_are_drawn_from_all_of_them(form, pair):
+    (loss, _), inputs = Own(network(), FORMS[form](*pair)).metrics("all", 20), pair[0]
+    rows = torch.cat([batch[0] for batch in loss.data.batches()])
+    places = [(inputs == row).all(1).nonzero().item() for row in rows]
+    expected = F.cross_entropy(network()(inputs[places]), pair[1][places]).item()
+    assert (len(set(places)), loss(le.wrap_model(network()))) == (20, pytest.approx(expected, abs=1e-6))
+
+
+def test_a_model_that_computes_its_loss_is_taken_at_its_word(pair):
+    class Complete(nn.Module):
+        def __init__(self):
+            super().__init__()
+            self.inner = network()
+
+        def forward(self, x, labels):
+            logits = self.inner(x)
+            return SimpleNamespace(loss=2 * F.cross_entropy(logits, labels), logits=logits)
+
+    batches = [{"x": pair[0], "labels": pair[1]}]
+    own = Own(Complete(), batches, forward=lambda model, batch: model(**batch))
+    expected = 2 * F.cross_entropy(network()(pair[0]), pair[1]).item()
+    assert own.metrics("all")[0](own.model) == pytest.approx(expected, abs=1e-6)
+    assert own.description.startswith("The model computes its loss itself.")
+
+
 def test_a_loss_may_be_named_or_given_and_numbers_have_no_accuracy(pair):
     inputs = pair[0]
     targets = network(1)(inputs).detach()
@@ -162,7 +190,7 @@ def test_checkpoints_come_as_a_trajectory_a_list_a_file_or_a_folder(pair, tmp_pa
     for k in range(4):
         models.append(network())
         models[-1].load_state_dict(trajectory[k])
-        torch.save(trajectory[k], tmp_path / "epochs" / f"epoch_{k}.pt")
+        save_file(trajectory[k], tmp_path / "epochs" / f"epoch_{k}.safetensors")
     states = [model.state_dict() for model in models]
     for given in (trajectory, models, states, tmp_path / "run.safetensors", str(tmp_path / "epochs")):
         own = Own(network(), pair, checkpoints=given)
