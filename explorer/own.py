@@ -80,8 +80,9 @@ class Own:
         wrapper = le.wrap_model(model)
         self.trajectory, state = _checkpoints(wrapper, checkpoints)
         own = {**wrapper.parameters, **wrapper.buffers}
-        self.model = wrapper.at({n: t.detach().clone() for n, t in {**own, **state}.items() if n in own})
-        self._examples = {s: _examples(given, wrapper.dtype, forward) for s, given in _sets(data).items()}
+        shown = {n: state.get(n, tensor).detach().to(tensor.device, copy=True) for n, tensor in own.items()}
+        self.model = wrapper.at(shown)
+        self._examples = {s: _examples(given, wrapper, forward) for s, given in _sets(data).items()}
         self._loss = loss
         self.name = self.title = name or type(wrapper.get_model()).__name__
         self.inferred  # noqa: B018  # what does not fit is said now
@@ -148,12 +149,16 @@ def _sets(data: Any) -> dict[str, Any]:
     return {name: data[name] for name in SETS if name in data}
 
 
-def _examples(data: Any, dtype: torch.dtype, forward: Callable[[Any, Any], Any] | None) -> Examples:
+def _examples(data: Any, model: le.ModelWrapper, forward: Callable[[Any, Any], Any] | None) -> Examples:
     pair = isinstance(data, tuple | list) and len(data) == 2 and all(isinstance(t, Tensor | np.ndarray) for t in data)
     if not pair:
         return data if isinstance(data, Examples) else Examples(data, BATCH, forward)
-    tensors = [torch.as_tensor(t) for t in data]
-    return Examples(tuple(t.to(dtype) if t.is_floating_point() else t for t in tensors), forward=forward)
+    tensors = [torch.as_tensor(t).to(_device(model)) for t in data]
+    return Examples(tuple(t.to(model.dtype) if t.is_floating_point() else t for t in tensors), forward=forward)
+
+
+def _device(model: le.ModelWrapper) -> torch.device:
+    return next(iter(model.parameters.values())).device
 
 
 def _checkpoints(model: le.ModelWrapper, given: Any) -> tuple[le.Trajectory | None, Mapping[str, Tensor]]:
@@ -166,6 +171,8 @@ def _checkpoints(model: le.ModelWrapper, given: Any) -> tuple[le.Trajectory | No
             return None, _fitting(states[0], model) if states else {}
         given = _stacked(states, steps)
     given.check_fits(model)
+    if any(tensor.device != _device(model) for tensor in given[-1].values()):
+        given = le.Trajectory({n: stack.to(_device(model)) for n, stack in given.states.items()}, given.steps)
     return given, given[-1]
 
 
