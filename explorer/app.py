@@ -31,6 +31,7 @@ from explorer.views.host import Host
 from explorer.views.inspector import CSS as INSPECTOR_CSS
 from explorer.views.inspector import inspector_html
 from explorer.views.key import map_key, points_key
+from explorer.views.opening import OpeningView
 from explorer.views.picture import Picture
 from explorer.views.profile import ProfileView
 from explorer.views.results import curve_of, off_plane, picture_of, profile_of, reading_of, subtitle
@@ -126,16 +127,16 @@ class Explorer(pn.viewable.Viewer):
         """Choices that suit the model, all at once, so that no run starts on half of them.
 
         The first, the middle and the final checkpoint; what can be measured of the model, on how many examples, and
-        where.
+        where. A checkpoint that every model has comes before: a picker whose choice ends chooses one itself.
         """
         state, source = self.state, sources.load(self.state.model)
         usual = state.places[0]  # of the model before: whoever has not chosen another place gets the new one's
         last, offered, counts, places = len(source.steps) - 1, source.offered, source.counts, source.places
         splits = source.splits
         metric = state.metric if state.metric in offered else offered[0]
+        state.param.update(first=0, second=0, third=0)
+        state.steps = source.steps
         state.param.update(
-            steps=source.steps,
-            first=0,
             second=last // 2,
             third=last,
             measures={key: source.measure(key) for key in offered},
@@ -375,16 +376,18 @@ def page(models: Sequence[str] = ()) -> pmui.Page:
     """
     pn.config.raw_css = [TOKENS_CSS, PAGE_CSS]
     explorer = Explorer(models=models)
+    own = OpeningView(explorer.state)
     frame = pmui.Page(
         meta_title="Loss landscape",
         header=[explorer.header],
-        sidebar=[controls.drawer(explorer.state, explorer.runner)],
-        main=[explorer],
+        sidebar=[controls.drawer(explorer.state, explorer.runner, own.button)],
+        main=[explorer, own.dialog],
         theme_config=THEME_CONFIG,
         sx=PAGE_SX,
         sidebar_width=304,
         sidebar_resizable=False,
     )
+    pn.state.on_session_destroyed(lambda context: own.close())
     explorer.state.dark = frame.dark_theme
     frame.link(explorer.state, dark_theme="dark")
     explorer.header.jscallback(args={"frame": frame}, narrow="frame.data.sidebar_open = !source.narrow")

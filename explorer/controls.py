@@ -108,6 +108,16 @@ def _select(parameter: Any, label: str, names: dict[Any, str], **options: Any) -
     return pmui.Select.from_param(parameter, label=label, options=swapped, **style, **options)
 
 
+def _model(state: State) -> pmui.Select:
+    """Which model; linked by hand, since a selector whose objects change would name them by their keys."""
+    style = {"size": "small", "sizing_mode": "stretch_width"}
+    titled = state.param.models.rx().rx.pipe(lambda keys: {sources.load(key).sample.title: key for key in keys})
+    select = pmui.Select(label="Model", options=titled, value=state.model, **style)
+    select.param.watch(lambda event: state.param.update(model=event.new), "value")
+    state.param.watch(lambda event: select.param.update(value=event.new), "model")
+    return select
+
+
 def _set(state: State) -> pmui.Select:
     """Which of the model's sets of examples."""
     return _some(state.param.split, "Data", state.param.splits, SPLITS.__getitem__, margin=(6, 4, 6, 10))
@@ -188,10 +198,16 @@ def study(state: State, runner: Runner) -> pmui.Button:
     return pmui.Button(label=label, disabled=busy, on_click=lambda event: runner.study(), **style)
 
 
-def drawer(state: State, runner: Runner) -> pmui.Column:
-    """The widgets of the drawer, from top to bottom."""
+def drawer(state: State, runner: Runner, *beside_model: Any) -> pmui.Column:
+    """The widgets of the drawer, from top to bottom.
+
+    Args:
+        state: What they choose.
+        runner: What Run again and Cancel are about.
+        *beside_model: Other ways to choose a model.
+    """
     foot = pn.Column(_run_button(state, runner), stylesheets=[FOOT_CSS], margin=0, sizing_mode="stretch_width")
-    return pmui.Column(*_sections(state), foot, margin=0, sizing_mode="stretch_width")
+    return pmui.Column(*_sections(state, *beside_model), foot, margin=0, sizing_mode="stretch_width")
 
 
 def inline_drawer(state: State, runner: Runner) -> pn.Column:
@@ -200,7 +216,7 @@ def inline_drawer(state: State, runner: Runner) -> pn.Column:
     return pn.Column(*_sections(state), run, stylesheets=[INLINE_CSS], margin=0, sizing_mode="stretch_width")
 
 
-def _sections(state: State) -> list[pn.Column]:
+def _sections(state: State, *beside_model: Any) -> list[pn.Column]:
     """What is chosen, group by group."""
     wide = {"sizing_mode": "stretch_width"}
     random = state.param.subspace.rx().rx.pipe(lambda chosen: chosen in RANDOM)
@@ -212,8 +228,9 @@ def _sections(state: State) -> list[pn.Column]:
     groups = [
         [
             _heading("Model and data"),
-            _select(state.param.model, "Model", {n: sources.load(n).sample.title for n in state.param.model.objects}),
+            _model(state),
             _help(state.param.model.rx().rx.pipe(lambda name: sources.load(name).summary)),
+            *beside_model,
             pmui.Row(
                 _set(state),
                 _some(state.param.samples, "How many", state.param.counts, _count, margin=(6, 10, 6, 4)),

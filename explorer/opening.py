@@ -80,9 +80,9 @@ class Opening(param.Parameterized):
         arriving = {name: share for inbox in self.inboxes.values() for name, share in inbox.arriving.items()}
         self.param.update(arriving=arriving, message="", contents=self.contents + changed)
 
-    def choose_architecture(self, name: str) -> None:
-        """Another architecture, whose options are not those chosen before."""
-        self.param.update(architecture=name, options={})
+    @param.depends("architecture", watch=True)
+    def _other_architecture(self) -> None:
+        self.options = {}  # those of the one before
 
     def choose_option(self, name: str, value: Any) -> None:
         """An option of the architecture, numbers as text; what cannot be used becomes ``message``."""

@@ -68,6 +68,7 @@ class State(param.Parameterized):
     """Choices, and the phase of the run that answers them."""
 
     model = param.Selector(default="digits_mlp", objects=MODELS, doc="The trained network.")
+    models = param.List(default=MODELS, doc="Models that can be chosen.")
     split = param.Selector(default="train", objects=list(SPLITS), doc="What the map is averaged over.")
     splits = param.List(default=["train", "test"], doc="Sets that can be chosen.")
     samples = param.Selector(default=0, objects=[0, *SAMPLES], doc="How many of its examples; 0 is all.")
@@ -141,6 +142,24 @@ class State(param.Parameterized):
             self.saved if self.subspace == "saved" else None,
         )
 
+    def show(self, model: str) -> None:
+        """Show a model that was opened on this page, and offer it from now on.
+
+        Args:
+            model: Its key (see ``subjects.offer``).
+        """
+        self.offer([model, *self.models])
+        self.model = model
+
+    def offer(self, models: Sequence[str]) -> None:
+        """Let one choose among models.
+
+        Args:
+            models: Their keys.
+        """
+        self.param.model.objects = list(models)
+        self.models = list(models)
+
     def choose_number(self, name: str, text: str) -> None:
         """Set a number from what a person typed; what cannot be used becomes ``message`` and changes nothing."""
         label, _, expected = NUMBERS[name]
@@ -168,7 +187,7 @@ def chosen_state(model: str | None, models: Sequence[str], choices: Mapping[str,
         ChoiceError: If there is no such choice, or not with such a value.
     """
     state, known = State(), [*models, *MODELS]
-    state.param.model.objects = known
+    state.offer(known)
     for name, value in {"model": known[0] if model is None else model, **choices}.items():
         if name not in ("model", *CHOICES):
             raise ChoiceError("a choice", name, f"one of {', '.join(CHOICES)}")

@@ -103,7 +103,7 @@ def test_unknown_weights_ask_for_an_architecture_and_say_what_does_not_fit_it(op
     assert wrong.startswith(
         "The architecture was not recognized from the weights: 'deep.weight' (2, 3, 4, 5), 'other' (7,)"
     )
-    opening.choose_architecture("mlp")
+    opening.architecture = "mlp"
     look(opening)
     opening.choose_option("sizes", "3, 4, 2")
     found = look(opening)
