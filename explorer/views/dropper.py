@@ -11,17 +11,19 @@ import panel.models.file_dropper  # noqa: F401  # a page must have its script fr
 PIECE = 4_000_000  # bytes in a message: the websocket takes no more than five times that
 
 DROPPER_CSS = """
-.filepond--root { font-family: var(--font); font-size: var(--fs-body); margin-bottom: 0; max-height: 15em;
-  background: var(--sunken); border: 1px dashed var(--edge); border-radius: var(--r-control); }
-.filepond--panel.filepond--panel-root, .filepond--panel-root > .filepond--panel { background: none; border: 0;
+.bk-input.filepond--root.filepond--root { font-family: var(--font); font-size: var(--fs-body); margin-bottom: 0;
+  max-height: 13em; background: var(--sunken); border: 1px dashed var(--edge); border-radius: var(--r-control);
   box-shadow: none; }
-.filepond--drop-label.filepond--drop-label { color: var(--ink-2); min-height: 4.5em; background: none; }
+.filepond--panel.filepond--panel-root, .filepond--panel-root > .filepond--panel { background: none; border: 0; }
+.bk-input.filepond--root .filepond--drop-label.filepond--drop-label { color: var(--ink-2); min-height: 4em;
+  background: none; }
 .filepond--drop-label.filepond--drop-label label { font-size: var(--fs-body); }
 .filepond--label-action { color: var(--ink); text-decoration-color: var(--edge); }
 .filepond--item-panel.filepond--item-panel { background: var(--press); border-radius: var(--r-control); }
 .filepond--file.filepond--file { color: var(--ink); }
 .filepond--file-action-button.filepond--file-action-button { background: var(--card); color: var(--ink); }
-.filepond--file-info-sub, .filepond--file-status-sub { font-size: var(--fs-caption) !important; opacity: .8; }
+.filepond--file-info .filepond--file-info-main, .filepond--file-status .filepond--file-status-main {
+  font-size: var(--fs-caption); }
 """
 
 

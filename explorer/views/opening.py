@@ -33,9 +33,11 @@ STEPS_CSS = """
 .bk-check { grid-column: 1 / -1; border-top: 1px solid var(--hair); padding-top: 8px; }
 @media (max-width: 760px) { :host { grid-template-columns: minmax(0, 1fr); }
   .bk-data { border-top: 1px solid var(--hair); padding-top: 8px; } }
+.scroll-button { display: none; }
 """
 FIELDS_CSS = """
 :host { display: grid !important; grid-template-columns: repeat(auto-fill, minmax(128px, 1fr)); gap: 0 12px; }
+.scroll-button { display: none; }
 """
 TEXT_CSS = """
 :host { font: 400 var(--fs-small)/1.45 var(--font); color: var(--ink-2); }
@@ -52,7 +54,10 @@ DIALOG_SX = {
     "& .MuiDialogTitle-root": {"padding": "16px 24px 4px"},
     "& .MuiDialogContent-root": {"padding": "0 24px 16px", "@media (max-width: 600px)": {"padding": "0 16px 12px"}},
 }
-LOW = {"& .MuiSelect-select": {"minHeight": "1.4375em", "padding": "8.5px 14px"}}  # as high as the others
+LOW = {  # as high as the others
+    "& .MuiSelect-select": {"minHeight": "1.4375em", "padding": "8.5px 14px"},
+    "& .MuiInputLabel-root:not(.MuiInputLabel-shrink)": {"transform": "translate(14px, 9px) scale(1)"},
+}
 WIDE = {"sizing_mode": "stretch_width"}
 STYLE = {"size": "small", "sizing_mode": "stretch_width", "description": "", "margin": (6, 0)}
 HELP = {
@@ -83,6 +88,7 @@ class OpeningView:
         self._offered: tuple[str, tuple[str, ...]] = ("", ())
         self.picks: dict[str, pmui.Select] = {}
         self.told = {step: text("", TEXT_CSS, **WIDE) for step in TITLES}
+        self.status = text("", TEXT_CSS, align="center", **WIDE)
         self.options = pn.Column(stylesheets=[FIELDS_CSS], margin=0, **WIDE)
         self.explore = pmui.Button(label="Explore", variant="contained", disabled=True, margin=(8, 0, 0, 0))
         self.explore.on_click(self._explore)
@@ -121,7 +127,7 @@ class OpeningView:
                 self.options,
             ],
             "data": [
-                pmui.Select.from_param(opening.param.source, label="Data", options=_swapped(SOURCES), **STYLE),
+                pmui.Select.from_param(opening.param.source, label="Source", options=_swapped(SOURCES), **STYLE),
                 pn.Column(self._dropper("data"), visible=opening.param.source.rx() == "files", margin=0, **WIDE),
                 self.told["data"],
                 *self._roles(),
@@ -208,6 +214,9 @@ class OpeningView:
         opening, found = self.opening, self.opening.findings
         for step, pane in self.told.items():
             pane.object = "".join(self._told(step, found))
+        missing = [step for step in ("weights", "data") if step not in {**found.said, **found.wrong}]
+        waiting = f"{' and '.join(missing).capitalize()} are still missing." if missing else ""
+        self.status.object = f"<p>{'Looking at what there is …' if opening.looking else waiting}</p>"
         self.explore.disabled = opening.looking or found.preview is None
         self._offer("architecture", _architectures(found))
         self._offer("loss", {_automatic(found): "", **_same(filter(None, opening.param.loss.objects))})
@@ -247,11 +256,6 @@ class OpeningView:
     def _checked(self, found: Findings) -> Iterable[str]:
         message = self.opening.message
         yield f"<p class='wrong' role='alert'>{escape(message)}</p>" * bool(message)
-        if self.opening.looking:
-            yield "<p>Looking at what there is …</p>"
-        elif found.preview is None and not found.wrong:
-            missing = [step for step in ("weights", "data") if step not in found.said]
-            yield f"<p>{' and '.join(missing).capitalize()} are still missing.</p>" * bool(missing)
         if found.preview is not None:
             yield _figures(found.preview, found.run)
             yield from (f"<p>{escape(one)}</p>" for one in (*found.preview.sentences[1:-2], found.preview.cost))
