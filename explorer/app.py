@@ -387,6 +387,7 @@ def page(models: Sequence[str] = ()) -> pmui.Page:
         sidebar_width=304,
         sidebar_resizable=False,
     )
+    own.button.on_click(lambda event: frame.param.update(sidebar_open=not explorer.header.narrow))
     pn.state.on_session_destroyed(lambda context: own.close())
     explorer.state.dark = frame.dark_theme
     frame.link(explorer.state, dark_theme="dark")

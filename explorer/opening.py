@@ -29,7 +29,7 @@ class Opening(param.Parameterized):
     architecture = param.Selector(default="", objects=["", *ARCHITECTURES], doc="Empty for the recognized one.")
     options = param.Dict(default={}, doc="Of the architecture, those that were chosen.")
     source = param.Selector(default="files", objects=["files", *SAMPLE_DATA], doc="Where the data come from.")
-    inputs = param.List(default=[], doc="Names of the inputs; empty for what is found.")
+    inputs = param.Selector(default="", objects=[""], check_on_set=False, doc="Name of the inputs; empty as found.")
     targets = param.Selector(default="", objects=[""], check_on_set=False, doc="The same of the targets.")
     split = param.Selector(default=0.2, objects=SHARES, doc="Share of the examples held out as test part.")
     samples = param.Selector(default=0, objects=MOST, doc="At most so many examples of each part; 0 is all.")
@@ -50,7 +50,7 @@ class Opening(param.Parameterized):
     @property
     def wanted(self) -> Wanted:
         """The choices as one value."""
-        inputs, targets = (tuple(self.inputs), self.targets) if self.source == "files" else ((), "")
+        inputs, targets = (self.inputs, self.targets) if self.source == "files" else ("", "")
         choices = DataChoices(inputs, targets, self.split, self.samples, self.standardize)
         return Wanted(self.architecture, dict(self.options), self.source, choices, self.loss)
 

@@ -149,7 +149,7 @@ def test_inputs_and_targets_can_be_chosen_among_what_the_file_holds(opening):
     found = look(opening)
     assert found.wrong["data"].startswith("The inputs and targets were not found in data.npz, which holds 'first' of ")
     assert list(found.contents.names) == ["first", "second", "kind"]
-    opening.param.update(inputs=["second"], targets="kind", split=0.5, samples=0)
+    opening.param.update(inputs="second", targets="kind", split=0.5, samples=0)
     data = look(opening).data
     assert (len(data.train[0]), len(data.test[0])) == (50, 50)
     torch.testing.assert_close(data.train[0], torch.tensor(given["x"] + 1)[data.rows["train"]])
@@ -170,7 +170,7 @@ def test_inputs_of_another_shape_with_as_many_numbers_are_brought_to_that_of_the
 def test_data_of_the_samples_go_with_weights_of_ones_own(opening):
     torch.manual_seed(0)
     drop(opening, "weights", "net.safetensors", save(build("mlp", sizes=(64, 10)).state_dict()))
-    opening.param.update(source="digits", samples=500, standardize="feature", inputs=["of a file before"])
+    opening.param.update(source="digits", samples=500, standardize="feature", inputs="of a file before")
     found = look(opening)
     assert found.wrong == {}
     assert found.preview.examples == {"train": 500, "test": 360}

@@ -12,8 +12,8 @@ PIECE = 4_000_000  # bytes in a message: the websocket takes no more than five t
 
 DROPPER_CSS = """
 .bk-input.filepond--root.filepond--root { font-family: var(--font); font-size: var(--fs-body); margin-bottom: 0;
-  max-height: 13em; background: var(--sunken); border: 1px dashed var(--edge); border-radius: var(--r-control);
-  box-shadow: none; }
+  max-height: 13em; background: var(--sunken); outline: 1px dashed var(--edge); outline-offset: -1px; box-shadow: none;
+  border-radius: var(--r-control); }
 .filepond--panel.filepond--panel-root, .filepond--panel-root > .filepond--panel { background: none; border: 0; }
 .bk-input.filepond--root .filepond--drop-label.filepond--drop-label { color: var(--ink-2); min-height: 4em;
   background: none; }
@@ -22,8 +22,7 @@ DROPPER_CSS = """
 .filepond--item-panel.filepond--item-panel { background: var(--press); border-radius: var(--r-control); }
 .filepond--file.filepond--file { color: var(--ink); }
 .filepond--file-action-button.filepond--file-action-button { background: var(--card); color: var(--ink); }
-.filepond--file-info .filepond--file-info-main, .filepond--file-status .filepond--file-status-main {
-  font-size: var(--fs-caption); }
+.filepond--file-info span, .filepond--file-status span { font-size: var(--fs-caption) !important; }
 """
 
 

@@ -54,10 +54,6 @@ DIALOG_SX = {
     "& .MuiDialogTitle-root": {"padding": "16px 24px 4px"},
     "& .MuiDialogContent-root": {"padding": "0 24px 16px", "@media (max-width: 600px)": {"padding": "0 16px 12px"}},
 }
-LOW = {  # as high as the others
-    "& .MuiSelect-select": {"minHeight": "1.4375em", "padding": "8.5px 14px"},
-    "& .MuiInputLabel-root:not(.MuiInputLabel-shrink)": {"transform": "translate(14px, 9px) scale(1)"},
-}
 WIDE = {"sizing_mode": "stretch_width"}
 STYLE = {"size": "small", "sizing_mode": "stretch_width", "description": "", "margin": (6, 0)}
 HELP = {
@@ -88,8 +84,10 @@ class OpeningView:
         self._offered: tuple[str, tuple[str, ...]] = ("", ())
         self.picks: dict[str, pmui.Select] = {}
         self.told = {step: text("", TEXT_CSS, **WIDE) for step in TITLES}
-        self.status = text("", TEXT_CSS, align="center", **WIDE)
+        self.status = text("", TEXT_CSS, **WIDE)
         self.options = pn.Column(stylesheets=[FIELDS_CSS], margin=0, **WIDE)
+        roles = self._pick("inputs", "Inputs"), self._pick("targets", "Targets")
+        self.roles = pn.Column(*roles, stylesheets=[FIELDS_CSS], margin=0, **WIDE)
         self.explore = pmui.Button(label="Explore", variant="contained", disabled=True, margin=(8, 0, 0, 0))
         self.explore.on_click(self._explore)
         self.dialog = pmui.Dialog(
@@ -130,7 +128,7 @@ class OpeningView:
                 pmui.Select.from_param(opening.param.source, label="Source", options=_swapped(SOURCES), **STYLE),
                 pn.Column(self._dropper("data"), visible=opening.param.source.rx() == "files", margin=0, **WIDE),
                 self.told["data"],
-                *self._roles(),
+                self.roles,
                 pn.Column(*self._amounts(), stylesheets=[FIELDS_CSS], margin=0, **WIDE),
             ],
             "check": [
@@ -158,13 +156,6 @@ class OpeningView:
         )
         self.picks[name] = made
         return made
-
-    def _roles(self) -> list[Any]:
-        opening = self.opening
-        shown = {"visible": opening.param.source.rx() == "files"}
-        style = {key: value for key, value in STYLE.items() if key != "size"}  # it means rows there
-        self.inputs = pmui.MultiChoice.from_param(opening.param.inputs, options=[], sx=LOW, **style)
-        return [pn.Column(self.inputs, self._pick("targets", "Targets"), margin=0, **shown, **WIDE)]
 
     def _amounts(self) -> list[pmui.Select]:
         parameters = self.opening.param
@@ -220,10 +211,12 @@ class OpeningView:
         self.explore.disabled = opening.looking or found.preview is None
         self._offer("architecture", _architectures(found))
         self._offer("loss", {_automatic(found): "", **_same(filter(None, opening.param.loss.objects))})
-        if found.contents is not None:
-            names, (inputs, targets) = list(found.contents.names), found.usual
-            self._offer("targets", {f"As found: {targets}" if targets else "As found": "", **_same(names)})
-            self.inputs.param.update(options=names, label="Inputs" if opening.inputs else f"Inputs, as found: {inputs}")
+        for name, usual in zip(("inputs", "targets"), found.usual, strict=True):
+            if found.contents is not None:
+                free = usual and not getattr(opening, name)
+                self._offer(name, {f"As found: {usual}" if free else "As found": "", **_same(found.contents.names)})
+        self.roles.visible = opening.source == "files" and found.contents is not None
+        self.picks["architecture"].visible = found.checkpoints is not None
         if found.checkpoints is not None:
             self._offer_options(found.network)
 
