@@ -61,8 +61,7 @@ def _transformers() -> Any:
         import transformers
     except ImportError as error:
         raise le.LandscapeError(
-            "A model of Hugging Face needs transformers, which is not installed: "
-            'pip install "loss-landscape-explorer[huggingface]".'
+            "A model of Hugging Face needs transformers, which is not installed: pip install transformers."
         ) from error
     return transformers
 

@@ -120,8 +120,7 @@ class Environment:
             import gymnasium
         except ImportError as error:
             raise LandscapeError(
-                f"{self.name} needs gymnasium, which is not installed: "
-                'pip install "loss-landscape-explorer[reinforcement]".'
+                f"{self.name} needs gymnasium, which is not installed: pip install gymnasium."
             ) from error
         return gymnasium.make(self.name, disable_env_checker=True)
 

@@ -496,14 +496,12 @@ def test_an_extra_that_is_missing_is_told_with_what_to_install(tmp_path, monkeyp
     write_folder(tmp_path / "p", {"a/1.png": picture(0)})
     monkeypatch.setitem(__import__("sys").modules, "PIL", None)
     assert sentence(tmp_path / "p") == (
-        "Images need the package Pillow, which is not installed. "
-        "Install it: pip install 'loss-landscape-explorer[images]'."
+        "Images need the package Pillow, which is not installed. Install it: pip install pillow."
     )
     write_folder(tmp_path / "h", {"state.json": b"{}"})
     monkeypatch.setitem(__import__("sys").modules, "datasets", None)
     assert sentence(tmp_path / "h") == (
-        "h was saved by the package datasets, which is not installed. "
-        "Install it: pip install 'loss-landscape-explorer[datasets]'."
+        "h was saved by the package datasets, which is not installed. Install it: pip install datasets."
     )
 
 

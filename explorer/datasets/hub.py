@@ -30,8 +30,7 @@ def read_saved_dataset(path: Path) -> Found:
         import datasets
     except ImportError as error:
         raise LandscapeError(
-            f"{path} was saved by the package datasets, which is not installed. "
-            "Install it: pip install 'loss-landscape-explorer[datasets]'."
+            f"{path} was saved by the package datasets, which is not installed. Install it: pip install datasets."
         ) from error
     try:
         loaded = datasets.load_from_disk(str(path))

@@ -83,7 +83,6 @@ def _pillow() -> Any:
         from PIL import Image
     except ImportError as error:
         raise LandscapeError(
-            "Images need the package Pillow, which is not installed. "
-            "Install it: pip install 'loss-landscape-explorer[images]'."
+            "Images need the package Pillow, which is not installed. Install it: pip install pillow."
         ) from error
     return Image

@@ -141,8 +141,7 @@ def _gymnasium() -> Any:
         import gymnasium
     except ImportError as error:
         raise LandscapeError(
-            "the expected return needs gymnasium, which is not installed: "
-            'pip install "loss-landscape-explorer[reinforcement]".'
+            "the expected return needs gymnasium, which is not installed: pip install gymnasium."
         ) from error
     return gymnasium
 
