@@ -261,7 +261,7 @@ def test_a_policy_of_another_environment_is_refused_in_a_sentence(policy):
 
 def test_a_missing_package_is_named_with_what_installs_it(monkeypatch):
     monkeypatch.setitem(sys.modules, "gymnasium", None)
-    sentence = r'gymnasium, which is not installed: pip install "loss-landscape-explorer\[reinforcement\]"\.$'
+    sentence = r"gymnasium, which is not installed: pip install gymnasium\.$"
     with pytest.raises(LandscapeError, match=f"^the expected return needs {sentence}"):
         ExpectedReturn("CartPole-v1")
     sample = sample_models.load("cartpole_policy")  # which needs it only to be played
