@@ -133,7 +133,9 @@ def _check_weights(state: Mapping[str, Tensor], holder: str) -> None:
 
 def _not_finite(values: Tensor) -> tuple[int, tuple[int, ...]]:
     """How many numbers are not finite, and where the first one is."""
-    if not values.is_floating_point() or bool(torch.isfinite(values).all()):
+    if not values.is_floating_point() or not values.numel():
+        return 0, ()
+    if bool(torch.isfinite(torch.stack(values.aminmax())).all()):  # needs no memory, as isfinite of all does
         return 0, ()
     bad = ~torch.isfinite(values)
     return int(bad.sum()), tuple(bad.nonzero()[0].tolist())

@@ -29,7 +29,8 @@ SOURCES = {"files": "Files of your own", "digits": "Handwritten digits, 8 × 8",
 STANDARDIZED = {"none": "As they are", "feature": "Each feature", "channel": "Each channel"}
 STEPS_CSS = """
 :host { display: grid !important; grid-template-columns: repeat(2, minmax(0, 1fr)); gap: 8px 32px; font: inherit;
-  align-content: start; box-sizing: border-box; }
+  align-content: start; grid-auto-rows: max-content; height: max-content !important; flex: none !important;
+  box-sizing: border-box; }
 .bk-check { grid-column: 1 / -1; border-top: 1px solid var(--hair); padding-top: 8px; }
 @media (max-width: 760px) { :host { grid-template-columns: minmax(0, 1fr); }
   .bk-data { border-top: 1px solid var(--hair); padding-top: 8px; } }
