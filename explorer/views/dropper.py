@@ -13,10 +13,10 @@ PIECE = 4_000_000  # bytes in a message: the websocket takes no more than five t
 DROPPER_CSS = """
 .bk-input.filepond--root.filepond--root { font-family: var(--font); font-size: var(--fs-body); margin-bottom: 0;
   max-height: 13em; background: var(--sunken) !important; border: 1px dashed var(--edge) !important;
-  box-shadow: none !important;  border-radius: var(--r-control); box-sizing: border-box; }
+  box-shadow: none !important; border-radius: var(--r-control); box-sizing: border-box; }
 .filepond--panel.filepond--panel-root, .filepond--panel-root > .filepond--panel { background: none; border: 0; }
-.bk-input.filepond--root .filepond--drop-label.filepond--drop-label { color: var(--ink-2); min-height: 4em;
-  background: none; }
+.bk-input.filepond--root .filepond--drop-label.filepond--drop-label { color: var(--ink-2); min-height: 3.4em;
+  background: none !important; }
 .filepond--drop-label.filepond--drop-label label { font-size: var(--fs-body); }
 .filepond--label-action { color: var(--ink); text-decoration-color: var(--edge); }
 .filepond--item-panel.filepond--item-panel { background: var(--press); border-radius: var(--r-control); }

@@ -30,7 +30,7 @@ STANDARDIZED = {"none": "As they are", "feature": "Each feature", "channel": "Ea
 STEPS_CSS = """
 :host { display: grid !important; grid-template-columns: repeat(2, minmax(0, 1fr)); gap: 8px 32px; font: inherit;
   align-content: start; grid-auto-rows: max-content; height: max-content !important; flex: none !important;
-  box-sizing: border-box; }
+  box-sizing: border-box; padding-bottom: 8px; }
 .bk-check { grid-column: 1 / -1; border-top: 1px solid var(--hair); padding-top: 8px; }
 @media (max-width: 760px) { :host { grid-template-columns: minmax(0, 1fr); }
   .bk-data { border-top: 1px solid var(--hair); padding-top: 8px; } }
@@ -52,7 +52,7 @@ progress { width: 100%; height: 4px; display: block; accent-color: var(--ink); }
 PHONE = {"margin": 0, "width": "100%", "maxWidth": "100%", "height": "100%", "maxHeight": "100%", "borderRadius": 0}
 DIALOG_SX = {
     "& .MuiDialog-paper": {"border": "1px solid var(--hair)", "@media (max-width: 600px)": PHONE},
-    "& .MuiDialogTitle-root": {"padding": "16px 24px 4px"},
+    "& .MuiDialogTitle-root": {"padding": "16px 24px 4px", "@media (max-width: 600px)": {"padding": "12px 16px 4px"}},
     "& .MuiDialogContent-root": {"padding": "0 24px 16px", "@media (max-width: 600px)": {"padding": "0 16px 12px"}},
 }
 WIDE = {"sizing_mode": "stretch_width"}
@@ -86,9 +86,9 @@ class OpeningView:
         self.picks: dict[str, pmui.Select] = {}
         self.told = {step: text("", TEXT_CSS, **WIDE) for step in TITLES}
         self.status = text("", TEXT_CSS, **WIDE)
-        self.options = pn.Column(stylesheets=[FIELDS_CSS], margin=0, **WIDE)
+        self.options = _fields()
         roles = self._pick("inputs", "Inputs"), self._pick("targets", "Targets")
-        self.roles = pn.Column(*roles, stylesheets=[FIELDS_CSS], margin=0, **WIDE)
+        self.roles = pn.Column(_fields(*roles), margin=0, **WIDE)
         self.explore = pmui.Button(label="Explore", variant="contained", disabled=True, margin=(8, 0, 0, 0))
         self.explore.on_click(self._explore)
         self.dialog = pmui.Dialog(
@@ -130,12 +130,12 @@ class OpeningView:
                 pn.Column(self._dropper("data"), visible=opening.param.source.rx() == "files", margin=0, **WIDE),
                 self.told["data"],
                 self.roles,
-                pn.Column(*self._amounts(), stylesheets=[FIELDS_CSS], margin=0, **WIDE),
+                _fields(*self._amounts()),
             ],
             "check": [
                 self._pick("loss", "Loss", sizing_mode=None, width=320),
                 self.told["check"],
-                pn.Row(pn.Spacer(**WIDE), self.explore, margin=0, **WIDE),
+                pn.Row(self.status, self.explore, margin=0, **WIDE),
             ],
         }
         steps = [
@@ -230,10 +230,10 @@ class OpeningView:
     def _offer_options(self, network: Network | None) -> None:
         """A field for each option that can be chosen; those that are there stay, with what is typed in them."""
         offered = (network.architecture.name, network.open) if network else ("", ())
-        if network is not None and offered != self._offered:
-            known, values = network.architecture.options, network.options
-            self.options.objects = [self._option(name, known[name], values[name]) for name in network.open]
-        self.options.visible = bool(offered[1])
+        if offered != self._offered:
+            known = network.architecture.options if network else {}
+            values = network.options if network else {}
+            self.options.objects = [self._option(name, known[name], values[name]) for name in offered[1]]
         self._offered = offered
 
     def _told(self, step: str, found: Findings) -> Iterable[str]:
@@ -296,6 +296,11 @@ def _automatic(found: Findings) -> str:
     if loss is None or not loss.why or loss.why.startswith("The loss was chosen"):
         return "Automatic"
     return f"Automatic ({LOSS_LABELS.get(loss.name, loss.name).lower()})"
+
+
+def _fields(*fields: Any) -> pn.Column:
+    """Fields beside each other, as many as there is room for."""
+    return pn.Column(*fields, stylesheets=[FIELDS_CSS], margin=0, **WIDE)
 
 
 def _same(names: Iterable[str]) -> dict[str, str]:
