@@ -14,7 +14,7 @@ DROPPER_CSS = """
 .bk-input.filepond--root.filepond--root { font-family: var(--font); font-size: var(--fs-body); margin-bottom: 0;
   max-height: 13em; background: var(--sunken) !important; border: 1px dashed var(--edge) !important;
   box-shadow: none !important; border-radius: var(--r-control); box-sizing: border-box; }
-.filepond--panel.filepond--panel-root, .filepond--panel-root > .filepond--panel { background: none; border: 0; }
+.filepond--panel-root.filepond--panel-root, .filepond--panel-root > * { background: none !important; border: 0; }
 .bk-input.filepond--root .filepond--drop-label.filepond--drop-label { color: var(--ink-2); min-height: 3.4em;
   background: none !important; }
 .filepond--drop-label.filepond--drop-label label { font-size: var(--fs-body); }

@@ -37,7 +37,7 @@ STEPS_CSS = """
 .scroll-button { display: none; }
 """
 FIELDS_CSS = """
-:host { display: grid !important; grid-template-columns: repeat(auto-fill, minmax(128px, 1fr)); gap: 0 12px; }
+:host { display: grid !important; grid-template-columns: repeat(auto-fit, minmax(128px, 1fr)); gap: 0 12px; }
 .scroll-button { display: none; }
 """
 TEXT_CSS = """
