@@ -131,7 +131,7 @@ class Opening(param.Parameterized):
     def explored(self) -> None:
         """Keep files and choices, but nothing in memory that the page has now."""
         self._reader.forget()
-        self.findings = self.findings._replace(checkpoints=None, model=None, run=None, contents=None, data=None)
+        self.findings = Findings()
 
     def close(self) -> None:
         """Remove the files: the session has ended."""

@@ -86,7 +86,10 @@ def test_dropped_weights_and_data_are_previewed_and_then_explored(open_own):
     assert explorer.state.steps == list(STEPS)
     assert sources.load(key).label == "net"
     page.get_by_text("net, trajectory plane").first.wait_for()
-    assert not page.get_by_role("dialog").count()
+    page.get_by_role("dialog").wait_for(state="hidden")
+    page.get_by_role("button", name="Open your own").click()  # files and choices are still there
+    page.get_by_text("3 checkpoints of one run").first.wait_for()
+    page.get_by_text(f"{losses[-1]:.3g}", exact=True).first.wait_for()
 
 
 def test_a_wrong_file_is_told_in_the_dialog_and_can_be_taken_out(open_own):

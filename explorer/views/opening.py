@@ -101,13 +101,18 @@ class OpeningView:
             **WIDE,
         )
         self.button = pmui.Button(label="Open your own", variant="outlined", size="small", margin=(6, 10), **WIDE)
-        self.button.on_click(lambda event: self.dialog.param.update(open=True))
+        self.button.on_click(lambda event: self._open())
         self._link()
 
     def close(self) -> None:
         """Remove the files: the session has ended."""
         self._closed = True
         self.opening.close()
+
+    def _open(self) -> None:
+        self.dialog.open = True
+        if self.opening.findings.model is None:  # nothing yet, or what is on the page now
+            self.opening.param.trigger("contents")
 
     def _link(self) -> None:
         watch = self.opening.param.watch
