@@ -50,7 +50,7 @@ def serve(port: int = 0, models: Sequence[str] = (), **options: Any) -> Any:
         title="Loss landscape",
         websocket_origin=[f"{ADDRESS}:{port}", f"localhost:{port}"] if port else ["*"],
         check_unused_sessions_milliseconds=1000,
-        unused_session_lifetime_milliseconds=1500,
+        unused_session_lifetime_milliseconds=10_000,
         **options,
     )
 

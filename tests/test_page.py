@@ -317,7 +317,7 @@ def test_two_tabs_are_independent_and_a_closed_one_ends_its_job(visit):
     assert two.state.tolerance == 0.5
     job = one.runner._job
     first.close()
-    wait(second, lambda: not job.thread.is_alive(), 15)
+    wait(second, lambda: not job.thread.is_alive())
     assert two.state.phase == "done"
 
 
