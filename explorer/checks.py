@@ -15,7 +15,6 @@ from explorer.losses import IGNORED, Inferred, LossFunction, chosen, form
 from explorer.preview import Preview, preview
 from landscape_engine import LandscapeError, MismatchError
 
-PARTS = {"train": "training", "test": "test"}
 SAMPLE = 64
 """Examples from which the loss is inferred."""
 
@@ -42,7 +41,7 @@ def check(
     """
     wrapper = le.wrap_model(model).private_copy()
     for part, (inputs, targets) in data.parts.items():
-        _check_lengths(PARTS[part], inputs, targets)
+        _check_lengths(data.called[part], inputs, targets)
         for what, values in (("inputs", inputs), ("targets", targets)):
             _check_finite(data, part, what, values)
     _check_weights(wrapper.parameters, "The model holds")
@@ -95,14 +94,14 @@ def _check_lengths(part: str, inputs: Tensor, targets: Tensor) -> None:
     if not (inputs.ndim and targets.ndim) or len(inputs) != len(targets):
         counts = [len(t) if t.ndim else "a single number" for t in (inputs, targets)]
         raise MismatchError(
-            f"Inputs and targets of the {part} part do not fit each other: there are {counts[0]} inputs, but "
+            f"Inputs and targets of the {part} data do not fit each other: there are {counts[0]} inputs, but "
             f"{counts[1]} targets. There must be one target for each input.",
             expected=counts[0],
             found=counts[1],
         )
     if not inputs.numel():
         raise MismatchError(
-            f"The {part} part is empty: its inputs have shape {tuple(inputs.shape)}. Choose data with an example.",
+            f"The {part} data are empty: their inputs have shape {tuple(inputs.shape)}. Choose data with an example.",
             found=tuple(inputs.shape),
         )
 
@@ -112,7 +111,7 @@ def _check_finite(data: Data, part: str, what: str, values: Tensor) -> None:
     if count:
         row, at = data.row(part, place[0]), f" at {place[1:]}" if place[1:] else ""
         raise LandscapeError(
-            f"The {PARTS[part]} {what} are not finite in {_times(count)}, first in row {row}{at}, which holds "
+            f"The {data.called[part]} {what} are not finite in {_times(count)}, first in row {row}{at}, which holds "
             f"{float(values[place])}. Rows are counted from 0. Replace such values or leave their rows out.",
             count=count,
             row=row,
@@ -197,10 +196,11 @@ def _check_labels(data: Data, part: str, found: Inferred) -> None:
         return
     place = tuple(bad.nonzero()[0].tolist())
     label, row, kept = int(targets[place]), data.row(part, place[0]), targets[targets != ignored]
+    part = data.called[part]
     others = f", as are {int(bad.sum()) - 1:,} more" if int(bad.sum()) > 1 else ""
     from_one = int(kept.min()) == 1 and int(kept.max()) == found.classes
     raise MismatchError(
-        f"Label {label} in row {row} of the {PARTS[part]} targets is outside of what the model tells apart{others}: "
+        f"Label {label} in row {row} of the {part} targets is outside of what the model tells apart{others}: "
         f"expected 0 to {found.classes - 1}. Rows are counted from 0. "
         + (
             "Subtract 1 from all labels."

@@ -13,6 +13,8 @@ from torch import Tensor, nn
 
 import landscape_engine as le
 from explorer import datasets, weights
+from explorer.checks import check
+from explorer.datasets.data import CALLED, Data, Pair
 from explorer.losses import Inferred, LossFunction, chosen
 from landscape_engine.metrics import Accuracy, Examples, Loss, Metric
 
@@ -82,10 +84,19 @@ class Own:
         own = {**wrapper.parameters, **wrapper.buffers}
         shown = {n: state.get(n, tensor).detach().to(tensor.device, copy=True) for n, tensor in own.items()}
         self.model = wrapper.at(shown)
-        self._examples = {s: _examples(given, wrapper, forward) for s, given in _sets(data).items()}
-        self._loss = loss
+        sets, self._loss = _sets(data), loss
+        if forward is None and all(map(_is_pair, sets.values())):
+            sets = self._checked(sets)
+        self._examples = {name: _examples(given, wrapper, forward) for name, given in sets.items()}
         self.name = self.title = name or type(wrapper.get_model()).__name__
         self.inferred  # noqa: B018  # what does not fit is said now
+
+    def _checked(self, sets: Mapping[str, Any]) -> dict[str, Any]:
+        """Pairs of tensors in the type of the model, once it is sure that all fits."""
+        first, *others = (_pair(given, self.model) for given in sets.values())
+        called = dict(zip(SETS, (CALLED.get(name, "given") for name in sets), strict=False))
+        data = check(self.model, Data(first, next(iter(others), None), called=called), self._loss).data
+        return dict(zip(sets, data.parts.values(), strict=True))
 
     @property
     def parameter_count(self) -> int:
@@ -149,12 +160,20 @@ def _sets(data: Any) -> dict[str, Any]:
     return {name: data[name] for name in SETS if name in data}
 
 
+def _is_pair(data: Any) -> bool:
+    return isinstance(data, tuple | list) and len(data) == 2 and all(isinstance(t, Tensor | np.ndarray) for t in data)
+
+
+def _pair(data: Any, model: le.ModelWrapper) -> Pair:
+    inputs, targets = (torch.as_tensor(t).to(_device(model)) for t in data)
+    return inputs, targets
+
+
 def _examples(data: Any, model: le.ModelWrapper, forward: Callable[[Any, Any], Any] | None) -> Examples:
-    pair = isinstance(data, tuple | list) and len(data) == 2 and all(isinstance(t, Tensor | np.ndarray) for t in data)
-    if not pair:
+    if not _is_pair(data):
         return data if isinstance(data, Examples) else Examples(data, BATCH, forward)
-    tensors = [torch.as_tensor(t).to(_device(model)) for t in data]
-    return Examples(tuple(t.to(model.dtype) if t.is_floating_point() else t for t in tensors), forward=forward)
+    tensors = (t.to(model.dtype) if t.is_floating_point() else t for t in _pair(data, model))
+    return Examples(tuple(tensors), forward=forward)
 
 
 def _device(model: le.ModelWrapper) -> torch.device:

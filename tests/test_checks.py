@@ -40,19 +40,19 @@ def sentence(model, data, *args, **options):
 
 def test_inputs_and_targets_must_be_of_one_length():
     assert sentence(net(4, 3), Data((normal(12, 4), labels(11)))) == (
-        "Inputs and targets of the training part do not fit each other: there are 12 inputs, but 11 targets. "
+        "Inputs and targets of the training data do not fit each other: there are 12 inputs, but 11 targets. "
         "There must be one target for each input."
     )
     test = (normal(2, 4), torch.tensor(1))
     assert sentence(net(4, 3), Data((normal(12, 4), labels()), test)) == (
-        "Inputs and targets of the test part do not fit each other: there are 2 inputs, but a single number targets. "
+        "Inputs and targets of the test data do not fit each other: there are 2 inputs, but a single number targets. "
         "There must be one target for each input."
     )
 
 
 def test_there_must_be_an_example():
     assert sentence(net(4, 3), Data((normal(0, 4), labels(0)))) == (
-        "The training part is empty: its inputs have shape (0, 4). Choose data with an example."
+        "The training data are empty: their inputs have shape (0, 4). Choose data with an example."
     )
 
 

@@ -218,10 +218,22 @@ def test_what_cannot_be_used_is_a_sentence(pair):
         Explorer([1, 2], pair)
     with pytest.raises(le.LandscapeError, match=r"^data must be a pair of tensors \(inputs, targets\), a Dataset"):
         Explorer(network())
-    with pytest.raises(le.LandscapeError, match=r"^inputs and targets do not fit: there are 90 inputs, but 80 targets"):
+    with pytest.raises(
+        le.LandscapeError, match=r"^Inputs and targets of the given data do not fit each other: there are 90"
+    ):
         Explorer(network(), (x, y[:80]))
-    with pytest.raises(le.LandscapeError, match=r"^The model cannot be called with the data: mat1 and mat2 shapes"):
+    with pytest.raises(
+        le.LandscapeError, match=r"^The model cannot be called with inputs of shape \(2, 3\) in float32"
+    ):
         Explorer(network(), (x[:, :3], y))
+    with pytest.raises(le.LandscapeError, match=r"^The model cannot be called with the data: mat1 and mat2 shapes"):
+        Explorer(network(), [(x[:, :3], y)])  # batches
+    with pytest.raises(le.LandscapeError, match=r"^Label 3 in row \d+ of the test targets is outside of what"):
+        Explorer(network(), {"train": (x, y), "test": (x, y + 1)})
+    with pytest.raises(
+        le.LandscapeError, match=r"^The given inputs are not finite in 4 places, first in row 4 at \(0,\)"
+    ):
+        Explorer(network(), (x.index_fill(0, torch.tensor([4]), float("inf")), y))
     with pytest.raises(
         le.LandscapeError, match=r"^the keys of data must be 'train' and 'test', but it is 'train, tset'"
     ):

@@ -11,6 +11,7 @@ from torch import Tensor
 from landscape_engine import ChoiceError
 
 KINDS = ("vectors", "images", "tokens")
+CALLED = {"train": "training", "test": "test"}
 STANDARDIZE = ("none", "feature", "channel")
 Pair = tuple[Tensor, Tensor]
 
@@ -70,6 +71,7 @@ class Data:
         facts: Sentences on what was found and done.
         rows: For ``"train"`` and ``"test"``, the row of each example in the file, counted from 0; its own place when
             left out.
+        called: What each part is called in a sentence.
     """
 
     train: Pair
@@ -78,6 +80,7 @@ class Data:
     kind: str = "vectors"
     facts: tuple[str, ...] = ()
     rows: Mapping[str, Tensor] = field(default_factory=dict)
+    called: Mapping[str, str] = field(default_factory=lambda: CALLED)
 
     @property
     def parts(self) -> dict[str, Pair]:
