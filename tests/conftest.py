@@ -24,11 +24,11 @@ os.environ |= {"KERAS_HOME": KERAS_HOME.name, "KERAS_BACKEND": "torch"}
 LOCAL = ("http://127.0.0.1", "ws://127.0.0.1", "data:", "blob:")
 
 
+@pytest.hookimpl(tryfirst=True)  # before they are chosen by their marks
 def pytest_collection_modifyitems(items):
-    """Where processes share the tests, all that need the browser are one's, and begin; the others go by modules."""
-    items.sort(key=lambda item: "browser" not in item.fixturenames)
     for item in items:
-        item.add_marker(pytest.mark.xdist_group("browser" if "browser" in item.fixturenames else item.path.stem))
+        if "browser" in item.fixturenames:
+            item.add_marker("browser")
 
 
 @pytest.fixture(scope="module")

@@ -15,8 +15,6 @@ import torch.nn.functional as F
 from explorer.numbers import format_number
 from page import DEEP, choose, wait
 
-pytestmark = pytest.mark.browser
-
 ROOT = Path(__file__).parent.parent
 QUIET = (  # no news, no look for updates or extensions: nothing leaves the machine
     "--LabApp.news_url=None --LabApp.check_for_updates_class=jupyterlab.NeverCheckForUpdate "

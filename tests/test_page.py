@@ -9,8 +9,6 @@ import pytest
 from explorer.theme import DARK
 from page import DEEP, choose, wait
 
-pytestmark = pytest.mark.browser
-
 
 def surface(page, what):
     return page.evaluate(f"deep('.surface3d')[0].dataset.{what}")

@@ -12,8 +12,6 @@ import sample_models
 from explorer.sources import Source
 from page import choose, wait
 
-pytestmark = pytest.mark.browser
-
 COUNT = 100  # examples
 WAYS = ["curve", "straight", "aligned"]
 

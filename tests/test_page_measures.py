@@ -10,8 +10,6 @@ import oracle
 import sample_models
 from page import choose, wait
 
-pytestmark = pytest.mark.browser
-
 COUNT = 100  # examples
 
 

@@ -12,8 +12,6 @@ from explorer import sources
 from page import wait
 from sample_models.architectures import build
 
-pytestmark = pytest.mark.browser
-
 COUNT = 60
 STEPS = (0, 10, 20)
 
