@@ -14,9 +14,9 @@ help: ## list the targets
 app: $(VENV)/.installed-app ## set up and open the explorer (Ctrl-C ends it)
 	@exec $(BIN)/landscape-explorer
 
-test: $(VENV)/.installed-test $(VENV)/.browser ## set up, find or install a browser, run every test: those in the browser beside the others
-	@$(BIN)/pytest -m "not browser" >$(VENV)/tests.log 2>&1 & others=$$!; $(BIN)/pytest -m browser; browser=$$?; \
-	  wait $$others; others=$$?; cat $(VENV)/tests.log; exit $$((browser + others))
+test: $(VENV)/.installed-test $(VENV)/.browser ## set up, find or install a browser, run every test, those in the browser last
+	$(BIN)/pytest -m "not browser"
+	$(BIN)/pytest -m browser
 
 check: $(VENV)/.installed-dev ## format, lint, types, architecture; changes nothing
 	$(BIN)/ruff format --check
