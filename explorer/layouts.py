@@ -7,9 +7,11 @@ from typing import Any, NamedTuple
 
 from torch import Tensor
 
-ENTRIES = ("state_dict", "model_state_dict", "model", "net", "network", "weights")
+from landscape_engine.trajectories import files
+
+ENTRIES = (*files.ENTRIES, "net", "network", "weights")
 """Where programs keep the model's state among other things, the most usual first; Lightning's is the first."""
-PREFIXES = ("module.", "_orig_mod.", "model.", "net.", "network.")
+PREFIXES = (*files.WRAPPERS, "model.", "net.", "network.")
 """What stands before every name: of DataParallel, of torch.compile, of the attribute that holds the network."""
 COUNTERS = ("n_averaged",)
 """What wrappers keep beside the network: the count of AveragedModel."""

@@ -185,9 +185,12 @@ def _checkpoints(model: le.ModelWrapper, given: Any) -> tuple[le.Trajectory | No
     if given is None:
         return None, {}
     if not isinstance(given, le.Trajectory):
-        steps, states = _listed(given)
+        steps, found = _listed(given)
+        module = model.get_model()
+        own = module.state_dict(keep_vars=True) if isinstance(module, nn.Module) else model.tensors()
+        states = [weights.matched(own, state) for state in found]
         if len(states) < 2:
-            return None, _fitting(states[0], model) if states else {}
+            return None, states[0] if states else {}
         given = _stacked(states, steps)
     given.check_fits(model)
     if any(tensor.device != _device(model) for tensor in given[-1].values()):
@@ -225,12 +228,6 @@ def _stacked(states: Sequence[Mapping[str, Tensor]], steps: Sequence[int]) -> le
                 parameter=odd[0],
             )
     return le.Trajectory({n: torch.stack([s[n].detach().cpu() for s in states]) for n in first}, steps)
-
-
-def _fitting(state: Mapping[str, Tensor], model: le.ModelWrapper) -> Mapping[str, Tensor]:
-    """A state whose names and shapes are the model's, or a sentence."""
-    _stacked([state, state], range(2)).check_fits(model)
-    return state
 
 
 def _first_line(error: Exception) -> str:

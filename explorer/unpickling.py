@@ -4,14 +4,11 @@ from __future__ import annotations
 
 import json
 import os
-import re
 import subprocess
 import sys
-import zipfile
 from collections.abc import Sequence
 from pathlib import Path
 from tempfile import TemporaryDirectory
-from typing import Any
 
 import torch
 from safetensors import safe_open
@@ -21,13 +18,12 @@ from torch import Tensor
 from explorer import layouts
 from explorer.layouts import Layout
 from landscape_engine.errors import FileFormatError
-from landscape_engine.trajectories.files import MOST_TENSORS
+from landscape_engine.trajectories.files import MOST_TENSORS, REMEDY, unpickled
 
 SECONDS, BYTES_A_SECOND = 60.0, 20_000_000
 """How long a file may take, and how much longer a large one may."""
 SPARE = 256_000_000
 """Bytes that the other process may take beside four times the file."""
-REMEDY = "Save the model's state_dict() alone, with safetensors or torch.save."
 
 
 def unpickle(paths: Sequence[Path], seconds: float = SECONDS) -> list[Layout]:
@@ -82,7 +78,7 @@ def hand_over(path: Path, out: Path) -> None:
     Raises:
         FileFormatError: As ``unpickle`` says.
     """
-    found = _load(path)
+    found = unpickled(path)
     layout = layouts.find(found)
     if layout is None:
         some = ", ".join(repr(key) for key in list(found)[:8]) if isinstance(found, dict) else type(found).__name__
@@ -93,23 +89,6 @@ def hand_over(path: Path, out: Path) -> None:
     partial = out.with_suffix(".part")
     save_file(_apart(layout.state), partial, metadata={"layout": json.dumps(facts)})
     os.replace(partial, out)
-
-
-def _load(path: Path) -> Any:
-    try:
-        zipped = zipfile.is_zipfile(path)
-        if zipped:
-            with zipfile.ZipFile(path) as archive:
-                if any(member.compress_type != zipfile.ZIP_STORED for member in archive.infolist()):
-                    raise ValueError("its members are compressed")
-        return torch.load(path, map_location="cpu", weights_only=True, mmap=zipped)
-    except Exception as error:  # torch raises many kinds, and its text advises to load without caution
-        named = re.search(r"GLOBAL (\S{1,80})", str(error))
-        if named:
-            text = f"{path} wants to run code when it is opened ({named[1]}), so that it was not. {REMEDY}"
-        else:
-            text = f"{path} cannot be read: it is damaged, or holds more than tensors and plain values. {REMEDY}"
-        raise FileFormatError(text, path=path) from error
 
 
 def _check_stored(state: dict[str, Tensor], path: Path) -> None:

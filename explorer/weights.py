@@ -112,7 +112,7 @@ def checkpoints(paths: Sequence[str | Path]) -> Checkpoints:
         places = _members(places[0])
     common = Path(os.path.commonpath([place.absolute().parent for place in places]))
     named = {place.absolute().relative_to(common).as_posix(): place for place in places}
-    names, steps = in_order(list(named))
+    names, steps = in_order(list(named), str(common))
     states = _read_all([named[name] for name in names])
     for state in states[1:]:
         check_alike(state, states[0], state.path, states[0].path)
@@ -201,18 +201,31 @@ def _is_stacked(path: Path) -> bool:
 def fit(model: nn.Module, state: Mapping[str, Tensor]) -> None:
     """Load weights into a model; nothing is changed if they do not fit.
 
+    Args:
+        model: Whose weights these are.
+        state: By name.
+
+    Raises:
+        MismatchError: As ``matched`` says.
+    """
+    model.load_state_dict(matched(model.state_dict(keep_vars=True), state), strict=False)
+
+
+def matched(own: Mapping[str, Tensor], state: Mapping[str, Tensor]) -> Mapping[str, Tensor]:
+    """Weights under the names that a model has for them, once it is sure that they fit.
+
     A prefix that ``read`` has cut off is put back where the model has it. What is tied may be there once, and counts
     of batch norm may be missing, as in old files.
 
     Args:
-        model: Whose weights these are.
+        own: The model's parameters and buffers; a tied one is the same object under each of its names.
         state: By name.
 
     Raises:
         MismatchError: If names or shapes differ, with the first of them.
     """
     tied: dict[int, list[str]] = defaultdict(list)
-    own = {name: t for name, t in model.state_dict(keep_vars=True).items() if isinstance(t, Tensor)}
+    own = {name: tensor for name, tensor in own.items() if isinstance(tensor, Tensor)}
     for name, tensor in own.items():
         if tensor.ndim or tensor.is_floating_point():  # no count
             tied[id(tensor)].append(name)
@@ -223,7 +236,7 @@ def fit(model: nn.Module, state: Mapping[str, Tensor]) -> None:
         [name for name in state if name not in own],
         {n: (tuple(t.shape), tuple(own[n].shape)) for n, t in state.items() if n in own and t.shape != own[n].shape},
     )
-    model.load_state_dict(state, strict=False)
+    return state
 
 
 def _named_for(own: Mapping[str, Tensor], state: Mapping[str, Tensor]) -> Mapping[str, Tensor]:

@@ -238,7 +238,7 @@ def test_what_cannot_be_used_is_a_sentence(pair):
         le.LandscapeError, match=r"^the keys of data must be 'train' and 'test', but it is 'train, tset'"
     ):
         Explorer(network(), {"train": pair, "tset": pair})
-    with pytest.raises(le.LandscapeError, match=r"^checkpoint 1 does not fit checkpoint 0: '0\.bias' is missing"):
+    with pytest.raises(le.LandscapeError, match=r"^the weights do not fit the model: missing are 0\.bias, 2\.weight, "):
         Explorer(network(), pair, checkpoints=[network(), nn.Sequential(nn.Linear(4, 8, bias=False))])
     with pytest.raises(le.LandscapeError, match=r"^model must be a network, since data are given, but it is 'digits"):
         Explorer("digits_mlp", pair)
@@ -248,3 +248,26 @@ def test_what_cannot_be_used_is_a_sentence(pair):
         Explorer(network(), pair, subspace="trajectory")
     with pytest.raises(le.LandscapeError, match=r"^a choice must be one of split, .* but it is 'resolutoin'"):
         Explorer(network(), pair, resolutoin=33)
+
+
+class Wrapping(nn.Module):
+    """A network inside a module, whose names all begin with ``net.``."""
+
+    def __init__(self):
+        super().__init__()
+        self.net = network()
+
+    def forward(self, x):
+        return self.net(x)
+
+
+def test_what_programs_put_before_names_is_kept_where_the_model_has_it(pair, tmp_path):
+    models = [Wrapping() for _ in range(3)]
+    for k, model in enumerate(models):
+        nn.init.constant_(model.net[0].bias, k)
+        save_file(model.state_dict(), tmp_path / f"epoch_{k}.safetensors")
+        torch.save({"state_dict": {f"module.{n}": t for n, t in model.net.state_dict().items()}}, tmp_path / f"n{k}.pt")
+    wrapped = Own(models[0], pair, checkpoints=tmp_path)  # the safetensors files
+    assert [float(wrapped.trajectory[k]["net.0.bias"][0]) for k in range(3)] == [0, 1, 2]
+    bare = Own(models[0].net, pair, checkpoints=sorted(tmp_path.glob("*.pt")))
+    assert [float(bare.trajectory[k]["0.bias"][0]) for k in range(3)] == [0, 1, 2]

@@ -458,6 +458,14 @@ class Fickle(nn.Module):
         return self.layer(x) if type(self.layer.weight) in (torch.Tensor, nn.Parameter) else 2 * self.layer(x)
 
 
+def test_derivatives_are_taken_of_the_plain_model():
+    examples = Examples(Read(*data(torch.float64, 40)), batch_size=8, keep=False)
+    loss = Loss(F.cross_entropy, data=examples)
+    evaluator = le.Evaluator(le.Line.random(small().double()), [loss, GradientNorm(loss, name="slope")])
+    assert evaluator.strategy == "streamed"
+    assert evaluator._strategy._prefix is None
+
+
 def test_what_would_give_other_values_is_not_shared():
     assert streamed_by(Fickle().double())._prefix is None
 

@@ -309,11 +309,22 @@ def test_other_files_and_folders_of_several_are_refused_in_a_sentence(tmp_path):
         ("final_run_1.pt final_run_2.pt", [0, 1]),
         ("best.pt final.pt", [0, 1]),
         ("checkpoint-500/model.safetensors checkpoint-1000/model.safetensors", [500, 1000]),
-        ("initially_3.pt lasting_12.pt", [3, 12]),
+        ("initially_3.pt initially_12.pt", [3, 12]),
+        ("lasting_3.pt lasting_12.pt", [3, 12]),
     ],
 )
 def test_checkpoints_are_in_the_order_of_the_steps_in_their_names(names, steps):
-    assert weights.in_order(sorted(names.split(), reverse=True)) == (names.split(), steps)
+    assert weights.in_order(sorted(names.split(), reverse=True), "run") == (names.split(), steps)
+
+
+def test_an_order_that_the_names_do_not_tell_is_refused():
+    names = ["epoch_1_loss_0.9.pt", "epoch_2_loss_0.10.pt", "weights_3.pt"]
+    with pytest.raises(MismatchError) as caught:
+        weights.in_order(names, "runs")
+    assert str(caught.value) == (
+        "the order of the checkpoints in runs is not known: 'weights_3.pt' is not named like 'epoch_1_loss_0.9.pt'. "
+        "Bring those of one run, whose names differ in the number of the step alone."
+    )
 
 
 def at(step):

@@ -15,7 +15,7 @@ import torch
 from ..errors import ChoiceError
 from ..metrics.base import Estimate
 from ..models import ModelWrapper
-from .strategies import STRATEGIES, Found, Options, Point, Strategy, convolves
+from .strategies import STRATEGIES, Found, Options, Point, Strategy, convolves, is_on_cpu
 
 WORTH_A_PROBE = 200  # points to be evaluated
 PROBED = 2  # points at which values are compared
@@ -44,8 +44,7 @@ def parse(name: str) -> tuple[str, Options]:
 
 def clock(model: ModelWrapper) -> Callable[[], float]:
     """What a trial is timed by: where one thread does all the work, what others do meanwhile does not count."""
-    on_cpu = all(p.device.type == "cpu" for p in model.parameters.values())
-    return time.thread_time if on_cpu and torch.get_num_threads() == 1 else time.perf_counter
+    return time.thread_time if is_on_cpu(model) and torch.get_num_threads() == 1 else time.perf_counter
 
 
 def forced(loop: Strategy, points: Sequence[Point], name: str) -> tuple[Strategy, Found]:

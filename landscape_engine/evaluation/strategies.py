@@ -112,12 +112,12 @@ def _is_streamed(pipeline: MetricPipeline) -> bool:
 
 def _is_plain(pipeline: MetricPipeline, model: ModelWrapper) -> bool:
     """Whether means over examples are wanted, at hand, of a model whose calls leave no trace."""
+    return _are_means(pipeline, model) and not _is_streamed(pipeline)
+
+
+def _are_means(pipeline: MetricPipeline, model: ModelWrapper) -> bool:
     means = all(isinstance(m, ExampleMetric) for m in pipeline.metrics)
-    return means and _leaves_no_trace(model) and not _is_streamed(pipeline)
-
-
-def _leaves_no_trace(model: ModelWrapper) -> bool:
-    return model.batch_norm == "stored" and model.mode == "eval"
+    return means and model.batch_norm == "stored" and model.mode == "eval"
 
 
 def _has_terms(subspace: Subspace, model: ModelWrapper) -> bool:
@@ -126,7 +126,8 @@ def _has_terms(subspace: Subspace, model: ModelWrapper) -> bool:
     return isinstance(subspace, AffineSubspace) and bool(subspace.dims) and not subspace.keeps_seeds and same
 
 
-def _is_on_cpu(model: ModelWrapper) -> bool:
+def is_on_cpu(model: ModelWrapper) -> bool:
+    """Whether all of its parameters are."""
     return all(p.device.type == "cpu" for p in model.parameters.values())
 
 
@@ -178,7 +179,7 @@ class Streamed(Strategy):
         super().__init__(subspace, pipeline, model, options)
         size = sum(p.numel() for p in model.parameters.values())
         self.chunk = max(1, min(HELD, HELD_ROOM // max(size, 1)))
-        shares = _has_terms(subspace, model) and _leaves_no_trace(model)
+        shares = _has_terms(subspace, model) and _are_means(pipeline, model)
         self._prefix = Prefix(subspace, model) if shares else None  # type: ignore[arg-type]
         self._is_verified = False
 
@@ -252,7 +253,7 @@ class Vmap(Strategy):
         super().__init__(subspace, pipeline, model, options)
         self._metrics = [m for m in pipeline.metrics if isinstance(m, ExampleMetric)]
         size = sum(p.numel() for p in model.parameters.values())
-        room = ROOM if _is_on_cpu(model) else GPU_ROOM
+        room = ROOM if is_on_cpu(model) else GPU_ROOM
         self.chunk = max(2, min(LARGEST, room // (size + 64 * self.rows)))
 
     @classmethod
@@ -266,7 +267,7 @@ class Vmap(Strategy):
         data = means[0].data
         tensors = all(isinstance(t, Tensor) for t in next(iter(data.batches())))
         few = sum(p.numel() for p in model.parameters.values()) <= SMALL
-        small = not _is_on_cpu(model) or (few and not convolves(model))  # in groups, convolutions are slow on a CPU
+        small = not is_on_cpu(model) or (few and not convolves(model))  # in groups, convolutions are slow on a CPU
         return all(m.data.is_same_as(data) for m in means) and tensors and small and model.batch_norm == "stored"
 
     def __call__(self, points: Sequence[Point]) -> Found:
@@ -315,7 +316,7 @@ class Threads(Strategy):
     @classmethod
     def fits(cls, subspace: Subspace, pipeline: MetricPipeline, model: ModelWrapper) -> bool:
         """On a CPU with several threads, for means over examples, of models whose calls leave no trace."""
-        return _is_on_cpu(model) and torch.get_num_threads() > 1 and _is_plain(pipeline, model)
+        return is_on_cpu(model) and torch.get_num_threads() > 1 and _is_plain(pipeline, model)
 
     def __call__(self, points: Sequence[Point]) -> Found:
         """Values and standard errors at points."""

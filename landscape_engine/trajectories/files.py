@@ -64,16 +64,16 @@ def read_checkpoint(path: str | Path, key: str | None = None, names: Sequence[st
         found = _safetensors(path, None if key is not None else names)
         asked = key is None and names is not None and set(names) == set(found)
     else:
-        found, asked = _unpickled(path), False
+        found, asked = unpickled(path), False
     state = found if asked else _without_wrappers(_state(found, path, key))
     if len(state) > MOST_TENSORS:
-        raise FileFormatError(f"{path} holds {len(state)} tensors, more than {MOST_TENSORS}. {_REMEDY}", path=path)
+        raise FileFormatError(f"{path} holds {len(state)} tensors, more than {MOST_TENSORS}. {REMEDY}", path=path)
     for name, tensor in state.items():
         _check_stored(name, tensor, path)
     return state if names is None else {n: state[n] for n in names if n in state}
 
 
-_REMEDY = "Save the model's state_dict() again, with safetensors or torch.save."
+REMEDY = "Save the model's state_dict() alone, with safetensors or torch.save."
 
 
 def _safetensors(path: Path, names: Sequence[str] | None) -> dict[str, Tensor]:
@@ -87,10 +87,15 @@ def _safetensors(path: Path, names: Sequence[str] | None) -> dict[str, Tensor]:
             chosen = names if names is not None and set(names) <= set(stored) else stored
             return {n: file.get_tensor(n) for n in chosen}
     except (OSError, SafetensorError, ValueError) as error:
-        raise FileFormatError(f"{path} cannot be read as a checkpoint ({error}). {_REMEDY}", path=path) from error
+        raise FileFormatError(f"{path} cannot be read as a checkpoint ({error}). {REMEDY}", path=path) from error
 
 
-def _unpickled(path: Path) -> Any:
+def unpickled(path: Path) -> Any:
+    """What ``torch.save`` wrote, if it is tensors and plain values alone; nothing in the file is executed.
+
+    Raises:
+        FileFormatError: If it is missing, damaged, compressed, or holds more than that.
+    """
     try:
         zipped = zipfile.is_zipfile(path)
         if zipped:
@@ -99,13 +104,12 @@ def _unpickled(path: Path) -> Any:
                     raise ValueError("its members are compressed")
         return torch.load(path, map_location="cpu", weights_only=True, mmap=zipped)
     except OSError as error:
-        raise FileFormatError(f"{path} cannot be read ({error.strerror or error}). {_REMEDY}", path=path) from error
+        raise FileFormatError(f"{path} cannot be read ({error.strerror or error}). {REMEDY}", path=path) from error
     except Exception as error:  # torch raises many kinds, and its text advises to load without caution
-        raise FileFormatError(
-            f"{path} cannot be read as a checkpoint: it is damaged, or holds more than tensors and plain values, which "
-            f"are all that is read. {_REMEDY}",
-            path=path,
-        ) from error
+        named = re.search(r"GLOBAL (\S{1,80})", str(error))
+        hostile = named and f"wants to run code when it is opened ({named[1]}), so that it was not"
+        damaged = "cannot be read: it is damaged, or holds more than tensors and plain values"
+        raise FileFormatError(f"{path} {hostile or damaged}. {REMEDY}", path=path) from error
 
 
 def _state(found: Any, path: Path, key: str | None) -> dict[str, Tensor]:
@@ -143,40 +147,49 @@ def _check_stored(name: str, tensor: Tensor, path: Path) -> None:
     if tensor.layout == torch.strided and tensor.device.type == "cpu":
         if tensor.numel() * tensor.itemsize <= tensor.untyped_storage().nbytes():
             return
-    raise FileFormatError(f"{path} does not hold all numbers of the tensor '{name}' as such. {_REMEDY}", path=path)
+    raise FileFormatError(f"{path} does not hold all numbers of the tensor '{name}' as such. {REMEDY}", path=path)
 
 
-def in_order(names: Sequence[str], where: str) -> tuple[list[str], list[int]]:
+def natural(name: str) -> tuple[list[int], tuple[str, ...]]:
+    """The numbers in a name and the texts around them, by which names are ordered."""
+    parts = re.split(r"(\d+)", name)
+    return [int(number) for number in parts[1::2]], tuple(parts[::2])
+
+
+_IN_ORDER = (
+    "Choose those of one run by pattern=, such as 'epoch_*.pt', or give all in their order to Trajectory.from_files."
+)
+
+
+def in_order(names: Sequence[str], where: str, remedy: str = _IN_ORDER) -> tuple[list[str], list[int]]:
     """File names in natural order (``epoch_2`` before ``epoch_10``), and the step of each.
 
     Steps are the first number in the names that increases from each to the next; without one, 0, 1, 2 and so on.
 
     Raises:
         MismatchError: If their order is not known: names with numbers in them are not alike otherwise, or decimals in
-            them (a loss, a date) say another order than the whole numbers do.
+            them (a loss, a date) say another order than the whole numbers do. ``remedy`` says what to do.
     """
-    parts = {name: re.split(r"(\d+)", name) for name in names}
-    texts = {name: tuple(p[::2]) for name, p in parts.items()}
+    parts = {name: natural(name) for name in names}
+    texts = {name: text for name, (_, text) in parts.items()}
     usual = Counter(texts.values()).most_common(1)[0][0]
     odd = next((name for name in names if texts[name] != usual), None)
     if odd is not None and any(len(t) > 1 for t in texts.values()):
         other = next(name for name in names if texts[name] == usual)
         raise MismatchError(
-            f"the order of the checkpoints in {where} is not known: '{odd}' is not named like '{other}'. Choose those "
-            "of one run by pattern=, such as 'epoch_*.pt', or give all in their order to Trajectory.from_files.",
+            f"the order of the checkpoints in {where} is not known: '{odd}' is not named like '{other}'. {remedy}",
             what="checkpoints",
             expected=other,
             found=odd,
         )
-    numbers = {name: [int(n) for n in p[1::2]] for name, p in parts.items()}
-    ordered = sorted(names, key=lambda name: (numbers[name], texts[name]))
+    numbers = {name: number for name, (number, _) in parts.items()}
+    ordered = sorted(names, key=parts.__getitem__)
     whole = [k for k in range(len(usual) - 1) if "." not in (k and usual[k], usual[k + 1])]
     by_whole = sorted(ordered, key=lambda name: [numbers[name][k] for k in whole if k < len(numbers[name])])
     if whole and by_whole != ordered:
         raise MismatchError(
             f"the order of the checkpoints in {where} is not known: it begins with '{ordered[0]}' or with "
-            f"'{by_whole[0]}', by the decimals in their names or by the whole numbers. Give all in their order to "
-            "Trajectory.from_files.",
+            f"'{by_whole[0]}', by the decimals in their names or by the whole numbers. {remedy}",
             what="checkpoints",
             expected=ordered[0],
             found=by_whole[0],
