@@ -13,10 +13,10 @@ from torch import nn
 from torch.utils.data import DataLoader, Dataset
 
 import landscape_engine as le
-from explorer import huggingface
 from explorer.own import Own
 from explorer.state import MODELS
 from explorer.subjects import offer
+from explorer.weights import huggingface
 
 KEYS = ("name", "model", "checkpoints", "data", "loss")
 LIVE = (nn.Module, le.ModelWrapper, Dataset, DataLoader)  # what is used as it is, even if it can be called

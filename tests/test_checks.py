@@ -8,10 +8,10 @@ import torch.nn.functional as F
 from torch import nn
 
 import landscape_engine as le
-from explorer import preview as previews
-from explorer.checks import check
 from explorer.datasets import Data
-from explorer.preview import duration
+from explorer.own import preview as previews
+from explorer.own.checks import check
+from explorer.own.preview import duration
 
 
 def normal(*shape, seed=0):

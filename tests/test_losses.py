@@ -6,7 +6,7 @@ import torch.nn.functional as F
 from torch import nn
 
 import landscape_engine as le
-from explorer.losses import LOSSES, by_name, chosen, infer
+from explorer.own.losses import LOSSES, by_name, chosen, infer
 from landscape_engine.metrics import Accuracy, Loss
 
 

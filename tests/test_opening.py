@@ -9,9 +9,9 @@ import torch.nn.functional as F
 from safetensors.torch import save
 from torch import nn
 
-from explorer.findings import Findings
-from explorer.inbox import Inbox
 from explorer.opening import Opening
+from explorer.opening.findings import Findings
+from explorer.opening.inbox import Inbox
 from landscape_engine import FileFormatError, LandscapeError
 from sample_models.architectures import ARCHITECTURES, build
 
@@ -225,7 +225,7 @@ def test_what_was_not_foreseen_is_a_sentence_too(opening, monkeypatch, caplog):
         raise RuntimeError("out of luck")
 
     drop(opening, "weights", "net.safetensors", save(network().state_dict()))
-    monkeypatch.setattr("explorer.findings.recognize", fail)
+    monkeypatch.setattr("explorer.opening.findings.recognize", fail)
     assert look(opening).wrong == {"weights": "This could not be understood: RuntimeError: out of luck"}
     assert "Dropped files could not be understood" in caplog.text
 

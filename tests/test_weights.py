@@ -17,7 +17,8 @@ from safetensors.torch import save_file, save_model
 from torch import nn
 
 import landscape_engine as le
-from explorer import huggingface, layouts, unpickling, weights
+from explorer import weights
+from explorer.weights import huggingface, layouts, unpickling
 from landscape_engine import ChoiceError, FileFormatError, LandscapeError, MismatchError
 from sample_models.architectures import recognize
 
@@ -523,6 +524,8 @@ def test_without_transformers_a_sentence_says_what_to_install(transformer, monke
 
 
 def test_reading_weights_loads_nothing_of_a_screen():
-    code = "import explorer.huggingface, explorer.weights, sample_models.architectures, sys; print(*sys.modules)"
+    code = (
+        "import explorer.weights.huggingface, explorer.weights, sample_models.architectures, sys; print(*sys.modules)"
+    )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True, timeout=120)
     assert not set(done.stdout.split()) & {"panel", "param", "bokeh", "holoviews", "transformers"}

@@ -12,11 +12,9 @@ import panel as pn
 import panel_material_ui as pmui
 
 from explorer import sources
-from explorer.findings import Findings, Network, sentence
 from explorer.numbers import format_number, percent
-from explorer.opening import Opening
-from explorer.own import LOSS_LABELS
-from explorer.preview import Preview
+from explorer.opening import Findings, Network, Opening, sentence
+from explorer.own import LOSS_LABELS, Preview
 from explorer.state import State
 from explorer.subjects import offer
 from explorer.views.cards import text

@@ -13,10 +13,11 @@ from torch import Tensor, nn
 
 import landscape_engine as le
 from explorer import datasets, weights
-from explorer.checks import check
 from explorer.datasets.data import CALLED, Data, Pair
-from explorer.losses import Inferred, LossFunction, chosen
 from landscape_engine.metrics import Accuracy, Examples, Loss, Metric
+
+from .checks import check
+from .losses import Inferred, LossFunction, chosen
 
 SETS = ("train", "test")
 SINGLE = (str, Path, Mapping, nn.Module, le.ModelWrapper)  # what is one checkpoint, or one place of them

@@ -12,11 +12,12 @@ import param
 
 import landscape_engine as le
 from explorer.datasets.data import STANDARDIZE, DataChoices
-from explorer.findings import SAMPLE_DATA, Findings, Reader, Wanted
-from explorer.inbox import Inbox
-from explorer.losses import LOSSES
 from explorer.own import Own
+from explorer.own.losses import LOSSES
 from sample_models.architectures import ARCHITECTURES, Option
+
+from .findings import SAMPLE_DATA, Findings, Reader, Wanted
+from .inbox import Inbox
 
 KINDS = ("weights", "data")
 SHARES = [0.0, 0.1, 0.2, 0.3, 0.5]

@@ -13,13 +13,14 @@ from safetensors import SafetensorError, safe_open
 from torch import Tensor, nn
 
 import landscape_engine as le
-from explorer import layouts
-from explorer.layouts import Layout
-from explorer.order import in_order
-from explorer.unpickling import unpickle
 from landscape_engine.trajectories.checkpoints import check_alike
 from landscape_engine.trajectories.files import LARGEST_HEADER, MOST_TENSORS
 from landscape_engine.trajectories.trajectory import FORMAT
+
+from . import layouts
+from .layouts import Layout
+from .order import in_order
+from .unpickling import unpickle
 
 PICKLED = (".pt", ".pth", ".th", ".ckpt")
 SUFFIXES = (".safetensors", *PICKLED)

@@ -11,9 +11,10 @@ from torch import Tensor, nn
 
 import landscape_engine as le
 from explorer.datasets import Data
-from explorer.losses import IGNORED, Inferred, LossFunction, chosen, form
-from explorer.preview import Preview, preview
 from landscape_engine import LandscapeError, MismatchError
+
+from .losses import IGNORED, Inferred, LossFunction, chosen, form
+from .preview import Preview, preview
 
 SAMPLE = 64
 """Examples from which the loss is inferred."""

@@ -15,15 +15,17 @@ from safetensors import safe_open
 from safetensors.torch import save_file
 from torch import Tensor
 
-from explorer import layouts
-from explorer.layouts import Layout
 from landscape_engine.errors import FileFormatError
 from landscape_engine.trajectories.files import MOST_TENSORS, REMEDY, unpickled
+
+from . import layouts
+from .layouts import Layout
 
 SECONDS, BYTES_A_SECOND = 60.0, 20_000_000
 """How long a file may take, and how much longer a large one may."""
 SPARE = 256_000_000
 """Bytes that the other process may take beside four times the file."""
+PROGRAM = f"import sys; from {__name__} import main; sys.exit(main(*sys.argv[1:]))"
 
 
 def unpickle(paths: Sequence[Path], seconds: float = SECONDS) -> list[Layout]:
@@ -50,8 +52,8 @@ def unpickle(paths: Sequence[Path], seconds: float = SECONDS) -> list[Layout]:
 
 
 def _run(arguments: list[str], seconds: float) -> str:
-    """Run this module as a program; what it says of the file that it cannot read."""
-    command = [sys.executable, "-P", "-m", "explorer.unpickling", *arguments]
+    """Run ``main`` in another process; what it says of the file that it cannot read."""
+    command = [sys.executable, "-P", "-c", PROGRAM, *arguments]
     environment = {**os.environ, "PYTHONPATH": os.pathsep.join(p or os.getcwd() for p in sys.path)}
     try:
         done = subprocess.run(command, env=environment, capture_output=True, text=True, timeout=seconds, check=False)
@@ -137,7 +139,3 @@ def main(folder: str, *paths: str) -> int:
             print(f"{path} cannot be read in four times its size of memory, or as plain numbers. {REMEDY}")
             return 1
     return 0
-
-
-if __name__ == "__main__":
-    sys.exit(main(*sys.argv[1:]))

@@ -10,9 +10,10 @@ import torch
 
 import landscape_engine as le
 from explorer.datasets import Data
-from explorer.losses import Inferred
 from explorer.numbers import format_number, percent
 from landscape_engine.metrics import Accuracy, ExampleMetric, Loss
+
+from .losses import Inferred
 
 MEASURED = 512
 """Examples on which an evaluation is timed."""

@@ -9,7 +9,8 @@ from typing import Any
 from torch import nn
 
 import landscape_engine as le
-from explorer.weights import check_fit
+
+from .files import check_fit
 
 CONFIG = "config.json"
 

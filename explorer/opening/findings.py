@@ -15,14 +15,14 @@ from torch import Tensor, nn
 
 import landscape_engine as le
 from explorer import weights
-from explorer.checks import check
 from explorer.datasets import Contents, Data, DataChoices, assemble, look_into
 from explorer.datasets.roles import roles
-from explorer.inbox import Inbox
-from explorer.preview import Preview
+from explorer.own import Preview, check
 from explorer.weights import Checkpoints
 from sample_models.architectures import ARCHITECTURES, Architecture, Match, recognize
 from sample_models.data import DIGITS, SPIRALS
+
+from .inbox import Inbox
 
 log = logging.getLogger("explorer")
 
@@ -158,11 +158,12 @@ class Reader:
 
     def _weights(self, found: Findings, wanted: Wanted) -> Findings:
         inbox = self.inboxes["weights"]
-        if not inbox.files:
+        revision, files = inbox.revision, inbox.files  # in this order: a file that comes meanwhile is read again
+        if not files:
             return found
-        parts = any(weights.SHARD.search(path.name) for path in inbox.files)
-        places = [inbox.folder] if parts else inbox.files
-        read = self._once("weights", inbox.revision, lambda: weights.checkpoints(places))
+        parts = any(weights.SHARD.search(path.name) for path in files)
+        places = [inbox.folder] if parts else files
+        read = self._once("weights", revision, lambda: weights.checkpoints(places))
         return found.telling("weights", *_of_weights(read, inbox.size), checkpoints=read)
 
     def _contents(self, found: Findings, wanted: Wanted) -> Findings:
