@@ -178,6 +178,7 @@ class Explorer(pn.viewable.Viewer):
         if document is not None and document.session_context is not None:
             pn.state.on_session_destroyed(lambda context: self.runner.close())
             self.runner.open(document, asyncio.get_running_loop())
+            _connect_early(document)
             pn.state.onload(self.runner.proceed)
         elif notebook.ready():
             self.runner.open(None, asyncio.get_running_loop())
@@ -366,6 +367,19 @@ class Explorer(pn.viewable.Viewer):
 
     def _repr_mimebundle_(self, include: Any = None, exclude: Any = None) -> Any:
         return self.inline._repr_mimebundle_(include, exclude)
+
+
+def _connect_early(document: Any) -> None:
+    """Send what changes from the browser's first word on.
+
+    Panel 1.9.4 takes a page as connected once all of it is drawn, and until then drops what changes
+    (``panel.io.document.hold``): a dialog that was opened meanwhile would never be seen.
+    """
+
+    def connect(*events: Any) -> None:
+        pn.state._connected[document] = pn.state._loaded[document] = True
+
+    pn.state.browser_info.param.watch(connect, ["language", "timezone", "webgl"])
 
 
 def page(models: Sequence[str] = ()) -> pmui.Page:

@@ -14,7 +14,8 @@ from page import DEEP, wait, wait_for_surface
 
 ARGUMENTS = (
     "--headless=new --no-sandbox --disable-quic --no-first-run --disable-background-networking "
-    "--disable-component-update --disable-sync --use-gl=angle --use-angle=swiftshader --enable-unsafe-swiftshader"
+    "--disable-component-update --disable-sync --use-gl=angle --use-angle=swiftshader --enable-unsafe-swiftshader "
+    "--disable-gpu-rasterization --disable-accelerated-2d-canvas"  # of a GPU that is none, only WebGL is needed
 ).split()
 torch.set_num_threads(1)  # two threads of a small product wait for each other on a busy machine
 

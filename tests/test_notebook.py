@@ -141,8 +141,8 @@ def test_pictures_are_displayed_by_functions_and_what_cannot_be_used_is_one_sent
     page.wait_for_function("deep('.surface3d').some(e => e.dataset.size === '9 x 9')", timeout=90_000)
     page.wait_for_function("deep('.bk-contours, .bk-profile').length === 2 && deep('canvas').length > 3")
     assert page.evaluate("deep('h2').filter(e => e.innerText === 'Loss').length") == 3
-    page.get_by_text("Inputs and targets of the given data do not fit").wait_for(timeout=60_000)
-    told = page.locator(".jp-OutputArea-output").last.inner_text().strip()
+    told = page.locator(".jp-OutputArea-output", has_text="Inputs and targets of the given data do not fit")
+    told.wait_for(timeout=60_000)
     sentence = r"Inputs and targets of the given data do not fit each other: there are 120 inputs, but 100 [^\n]*"
-    assert re.fullmatch(f"MismatchError: {sentence}", told)
+    assert re.fullmatch(f"MismatchError: {sentence}", told.inner_text().strip())
     wait(page, lambda: page.evaluate(FITS))

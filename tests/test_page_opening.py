@@ -92,12 +92,12 @@ def test_dropped_weights_and_data_are_previewed_and_then_explored(open_own):
 
 def test_a_wrong_file_is_told_in_the_dialog_and_can_be_taken_out(open_own):
     page, explorer, weights, data = open_own()
-    weights.set_input_files([*weight_files()[:1], dropped("broken.safetensors", b"no tensors")])
+    weights.set_input_files([*weight_files()[:1], dropped("net_10.safetensors", b"no tensors")])
     data.set_input_files([data_file()])
-    page.get_by_text("broken.safetensors cannot be read as safetensors").first.wait_for()
+    page.get_by_text("net_10.safetensors cannot be read as safetensors").first.wait_for()
     page.get_by_text("Inputs: x. Targets: y.").first.wait_for()
     assert page.get_by_role("button", name="Explore", exact=True).is_disabled()
-    page.evaluate("""() => deep('.filepond--item').find((item) => item.innerText.includes('broken'))
+    page.evaluate("""() => deep('.filepond--item').find((item) => item.innerText.includes('net_10'))
       .querySelector('.filepond--action-revert-item-processing').click()""")
     page.get_by_text("Accuracy on a sample").first.wait_for()
     assert page.get_by_role("button", name="Explore", exact=True).is_enabled()
