@@ -101,7 +101,7 @@ def _described(
     if not nodes:
         return ()
     name = f"{request.split}_{request.metric}"
-    known = sources.metrics(request.model, request.split, request.samples, request.metric)
+    known = sources.load(request.model).metrics(request.split, request.samples, request.metric)
     metric = next(m for m in known if m.name == name)
     wanted: list[Metric] = [metric]
     if request.metric in WITH_GRADIENT:

@@ -144,7 +144,7 @@ class _Job:
             line: [subspace.project(track.state_at(line, float(place))) for place in track.positions]
             for line in track.lines
         }
-        metrics = sources.metrics(request.model, request.split, request.samples, request.metric)
+        metrics = source.metrics(request.split, request.samples, request.metric)
         drive = f"{request.split}_{request.metric}"
         known = self.start is not None and {m.name for m in metrics} <= set(self.start.data_vars)
         exact: dict[str, Profile] = {}

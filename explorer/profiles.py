@@ -16,8 +16,6 @@ from landscape_engine.metrics import MetricPipeline
 Profile = dict[str, np.ndarray]
 """Values by metric name, of shape (m,)."""
 
-_known: dict[tuple[str, le.Curve | le.Line | le.Point, int, str], Profile] = {}
-
 
 def profiles(request: Request, track: Track, check: Callable[[], None] = lambda: None) -> dict[str, Profile]:
     """Exact values along each line of a track, by its name; computed once, whatever the plane.
@@ -28,7 +26,7 @@ def profiles(request: Request, track: Track, check: Callable[[], None] = lambda:
         track: What the slider follows.
         check: Called before each point; what it raises ends the computation.
     """
-    own = {m.name for m in sources.metrics(request.model, request.split, request.samples)}
+    own = {m.name for m in sources.load(request.model).metrics(request.split, request.samples)}
     found = {line: _evaluated(request, track, line, "", check) for line in track.lines}
     if f"{request.split}_{request.metric}" in own:
         return found
@@ -36,12 +34,11 @@ def profiles(request: Request, track: Track, check: Callable[[], None] = lambda:
 
 
 def _evaluated(request: Request, track: Track, line: str, measure: str, check: Callable[[], None]) -> Profile:
-    name, samples = request.model, request.samples
-    key = (name, track.lines[line], samples, sources.family_of(measure))
-    if key not in _known:
-        splits = sources.load(name).splits
-        own = [m for s in splits for m in sources.metrics(name, s, samples)]
-        derived = [m for s in splits for m in sources.metrics(name, s, samples, measure) if m not in own]
+    source, samples, curve = sources.load(request.model), request.samples, track.lines[line]
+
+    def evaluate() -> Profile:
+        own = [m for s in source.splits for m in source.metrics(s, samples)]
+        derived = [m for s in source.splits for m in source.metrics(s, samples, measure) if m not in own]
         exact = track.positions[:: MEASURES[measure].each if measure else 1]
 
         def points() -> Iterator[tuple[float, ...]]:
@@ -49,6 +46,7 @@ def _evaluated(request: Request, track: Track, line: str, measure: str, check: C
                 check()
                 yield track.coordinates(line, float(place))
 
-        found = le.evaluate(track.lines[line], MetricPipeline(derived if measure else own), points())
-        _known[key] = {n: np.interp(track.positions, exact, v) for n, v in found.items()}
-    return _known[key]
+        found = le.evaluate(curve, MetricPipeline(derived if measure else own), points())
+        return {n: np.interp(track.positions, exact, v) for n, v in found.items()}
+
+    return source.once(("profile", curve, samples, sources.family_of(measure)), evaluate)

@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import io
 from collections.abc import Callable
-from dataclasses import dataclass, replace
-from functools import cache, cached_property, lru_cache
+from dataclasses import dataclass, field, replace
+from functools import cached_property
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any, final
 
 import landscape_engine as le
+from explorer import subjects
 from explorer.measures import MEASURES, SUPERVISED, Measure
 from explorer.state import DERIVED, PAIRED, PATHS, SAMPLES, SET_NAMES, SUBSPACES, Request
 from explorer.subjects import Subject, subject
@@ -37,7 +38,7 @@ DERIVED_METRICS: dict[str, tuple[Callable[..., Metric], dict[str, Any]]] = {
 @final
 @dataclass(frozen=True, eq=False)
 class Source:
-    """A model with its data and checkpoints, ready to be evaluated.
+    """A model with its data and checkpoints, ready to be evaluated, and what was made of them on the way.
 
     Args:
         name: As chosen.
@@ -46,6 +47,13 @@ class Source:
 
     name: str
     sample: Subject
+    _kept: dict[Any, Any] = field(default_factory=dict, init=False, repr=False)
+
+    def once(self, key: Any, make: Callable[[], Any]) -> Any:
+        """What is made once for a key, and is gone with the source."""
+        if key not in self._kept:
+            self._kept[key] = make()
+        return self._kept[key]
 
     def subspace(self, request: Request) -> le.Line | le.Plane:
         """The line or plane of a request."""
@@ -64,10 +72,49 @@ class Source:
         if request.subspace == "saved":
             return self._saved_plane(request)
         if request.subspace in DERIVED:
-            usual = derived(self.name, request.subspace, request.split, request.samples, request.checkpoints[0])
+            usual = self._derived(request.subspace, request.split, request.samples, request.checkpoints[0])
             return replace(usual, bounds=tuple((lo * extent, hi * extent) for lo, hi in usual.bounds))
         kind = le.Line if request.subspace == "random_line" else le.Plane
         return kind.random(model, request.normalization, seed=request.seed, extent=extent)
+
+    def metrics(self, split: str, samples: int, measure: str = "") -> list[Metric]:
+        """What is evaluated to draw a measure, on the first examples of a split.
+
+        The model's own metrics, then those of the measure's family. Names are as on the page: ``train_loss``.
+
+        Args:
+            split: One of ``splits``.
+            samples: How many examples; 0 means all.
+            measure: One of ``MEASURES``; those that the model has of its own by default.
+        """
+        return self.once(("metrics", split, samples, measure), lambda: self._metrics(split, samples, measure))
+
+    def _metrics(self, split: str, samples: int, measure: str) -> list[Metric]:
+        if not measure:
+            return self.sample.metrics(split, samples)
+        own = self.metrics(split, samples)
+        known = {metric.name.removeprefix(f"{split}_") for metric in own}
+        family = [key for key, m in MEASURES.items() if key == measure or (m.family and m.family == family_of(measure))]
+        return [*own, *(self._metric(key, own[0], f"{split}_{key}") for key in family if key not in known)]
+
+    def _metric(self, measure: str, loss: Metric, name: str) -> Metric:
+        if measure == "regularized_loss":
+            return engine.RegularizedLoss(loss, self.sample.weight_decay, name=name)
+        kind, options = DERIVED_METRICS[measure]
+        return kind(loss, name=name, **options)
+
+    def _derived(self, subspace: str, split: str, samples: int, checkpoint: int) -> le.Line | le.Plane:
+        """A line or plane spanned by derivatives of the loss at a checkpoint, as far as the loss grows tenfold."""
+
+        def make() -> le.Line | le.Plane:
+            here, loss = self.at(checkpoint), self.metrics(split, samples)[0]
+            if subspace == "gradient":
+                found: le.Line | le.Plane = le.Line.gradient(here, loss)
+            else:
+                found = (le.Plane if subspace == "hessian" else le.Line).hessian(here, loss)
+            return found.scaled(le.automatic_extent(found, loss))
+
+        return self.once((subspace, split, samples, checkpoint), make)
 
     def _saved_plane(self, request: Request) -> le.Plane:
         if request.saved is None:
@@ -113,7 +160,7 @@ class Source:
     @cached_property
     def offered(self) -> list[str]:
         """What can be measured of it: a policy has its return; losses have derivatives."""
-        own = [metric.name.partition("_")[2] for metric in metrics(self.name, self.splits[0], 0)]
+        own = [metric.name.partition("_")[2] for metric in self.metrics(self.splits[0], 0)]
         if "loss" not in own:
             return own
         missing = {key for key in SUPERVISED if MEASURES[key].own} - set(own)
@@ -125,7 +172,7 @@ class Source:
         measure = MEASURES[key]
         if measure.units != MEASURES["loss"].units:  # it is not one of losses
             return measure
-        loss = metrics(self.name, self.splits[0], 0)[0]
+        loss = self.metrics(self.splits[0], 0)[0]
         label = loss.long_name if key == "loss" and loss.long_name != loss.name else measure.label
         text = measure.help if loss.units else measure.help.replace(" Nats per example", " Mean over the examples")
         return measure._replace(label=label, units=loss.units, help=text)
@@ -193,26 +240,11 @@ class Source:
             samples: Of the training set; 0 means all.
             watch: Called after each step; the search stops when it returns False.
         """
-        known = self._curves.get(samples)
+        known = self._kept.get(("curve", samples))
         if known is None or known.outcome is le.Outcome.STOPPED:
-            loss = metrics(self.name, self.splits[0], samples)[0]
-            known = self._curves[samples] = paths.bezier(*self.pair, loss, watch=watch, start=known)
+            loss = self.metrics(self.splits[0], samples)[0]
+            known = self._kept["curve", samples] = paths.bezier(*self.pair, loss, watch=watch, start=known)
         return known
-
-    @cached_property
-    def _curves(self) -> dict[int, le.Curve]:
-        return {}
-
-
-@lru_cache(maxsize=32)
-def derived(name: str, subspace: str, split: str, samples: int, checkpoint: int) -> le.Line | le.Plane:
-    """A line or plane spanned by derivatives of the loss at a checkpoint, as far as the loss grows tenfold."""
-    here, loss = load(name).at(checkpoint), metrics(name, split, samples)[0]
-    if subspace == "gradient":
-        found: le.Line | le.Plane = le.Line.gradient(here, loss)
-    else:
-        found = (le.Plane if subspace == "hessian" else le.Line).hessian(here, loss)
-    return found.scaled(le.automatic_extent(found, loss))
 
 
 def open_plane(content: bytes) -> le.Directions:
@@ -235,40 +267,22 @@ def save_plane(subspace: le.Line | le.Plane) -> io.BytesIO:
         return io.BytesIO(path.read_bytes())
 
 
-@cache
+_loaded: dict[str, Source] = {}
+
+
 def load(name: str) -> Source:
     """The source of a name; loaded once."""
-    return Source(name, subject(name))
+    if name not in _loaded:
+        _loaded[name] = Source(name, subject(name))
+    return _loaded[name]
 
 
-@cache
-def metrics(name: str, split: str, samples: int, measure: str = "") -> list[Metric]:
-    """What is evaluated to draw a measure, on the first examples of a split.
-
-    The model's own metrics, then those of the measure's family. Names are as on the page: ``train_loss``.
-
-    Args:
-        name: Of the model.
-        split: One of its ``splits``.
-        samples: How many examples; 0 means all.
-        measure: One of ``MEASURES``; those that the model has of its own by default.
-    """
-    if not measure:
-        return load(name).sample.metrics(split, samples)
-    own = metrics(name, split, samples)
-    known = {metric.name.removeprefix(f"{split}_") for metric in own}
-    family = [key for key, m in MEASURES.items() if key == measure or (m.family and m.family == family_of(measure))]
-    return [*own, *(_derived(key, own[0], f"{split}_{key}", name) for key in family if key not in known)]
+def withdraw(name: str) -> None:
+    """Forget a model of the caller's, and all that was made of it."""
+    subjects.withdraw(name)
+    _loaded.pop(name, None)
 
 
 def family_of(measure: str) -> str:
     """The family of a measure, or itself."""
     return MEASURES[measure].family or measure if measure else ""
-
-
-def _derived(measure: str, loss: Metric, name: str, model: str) -> Metric:
-    if measure == "regularized_loss":
-        return engine.RegularizedLoss(loss, load(model).sample.weight_decay, name=name)
-    kind, options = DERIVED_METRICS[measure]
-    made: Metric = kind(loss, name=name, **options)
-    return made

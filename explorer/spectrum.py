@@ -55,7 +55,7 @@ def spectrum(request: Request, track: Track, t: float, check: Callable[[], None]
         t: The place on it.
         check: Called between steps of the work; what it raises ends it.
     """
-    loss = sources.metrics(request.model, request.split, request.samples)[0]
+    loss = sources.load(request.model).metrics(request.split, request.samples)[0]
     here = track.model_at(t).private_copy()
     found: list[Any] = []
     positivity = engine.CurvaturePositivity(loss, weighted=True, probes=PROBES, steps=STEPS)

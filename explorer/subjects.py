@@ -77,6 +77,11 @@ def offer(subject: Subject) -> str:
     return key
 
 
+def withdraw(key: str) -> None:
+    """Forget a subject that was offered."""
+    _offered.pop(key, None)
+
+
 def subject(key: str) -> Subject:
     """The subject of a key: one that was offered, or a sample model.
 

@@ -44,7 +44,7 @@ def folder(tmp_path, monkeypatch):
 
 def loss_of(source):
     """Its loss at the network that is shown, as the page computes it."""
-    return sources.metrics(source.name, source.splits[0], 0)[0](source.sample.model)
+    return source.metrics(source.splits[0], 0)[0](source.sample.model)
 
 
 def by_hand(module, state=None):

@@ -1,8 +1,11 @@
 """A model of the caller's own: its loss by hand, whatever the data come in; nothing of it is changed."""
 
+import asyncio
 import copy
+import gc
 import threading
 import time
+import weakref
 from types import SimpleNamespace
 
 import numpy as np
@@ -17,7 +20,9 @@ import landscape_engine as le
 from explorer import sources
 from explorer.app import Explorer
 from explorer.own import Own
+from explorer.state import State
 from explorer.subjects import offer
+from explorer.views.opening import OpeningView
 
 COUNT = 90
 
@@ -271,3 +276,21 @@ def test_what_programs_put_before_names_is_kept_where_the_model_has_it(pair, tmp
     assert [float(wrapped.trajectory[k]["net.0.bias"][0]) for k in range(3)] == [0, 1, 2]
     bare = Own(models[0].net, pair, checkpoints=sorted(tmp_path.glob("*.pt")))
     assert [float(bare.trajectory[k]["0.bias"][0]) for k in range(3)] == [0, 1, 2]
+
+
+def test_a_model_opened_on_a_page_is_gone_with_its_session(pair):
+    view = OpeningView(State())
+    view.opening = SimpleNamespace(own=lambda taken: Own(network(), pair), explored=lambda: None, close=lambda: None)
+    asyncio.run(view._explore(None))
+    key = view.state.model
+    source = sources.load(key)
+    source.metrics(source.splits[0], 0)
+    kept = weakref.ref(source)
+    other = offer(Own(network(), pair))
+    view.close()
+    del view, source
+    gc.collect()
+    assert kept() is None
+    with pytest.raises(le.ChoiceError, match="one that was given to this page"):
+        sources.load(key)
+    assert sources.load(other).name == other

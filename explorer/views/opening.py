@@ -80,6 +80,7 @@ class OpeningView:
     def __init__(self, state: State) -> None:
         self.state, self.opening = state, Opening()
         self._asked, self._closed = 0, False
+        self._opened: list[str] = []
         self._offered: tuple[str, tuple[str, ...]] = ("", ())
         self.picks: dict[str, pmui.Select] = {}
         self.told = {step: text("", TEXT_CSS, **WIDE) for step in TITLES}
@@ -103,9 +104,11 @@ class OpeningView:
         self._link()
 
     def close(self) -> None:
-        """Remove the files: the session has ended."""
+        """Remove the files and forget the models: the session has ended."""
         self._closed = True
         self.opening.close()
+        for key in self._opened:
+            sources.withdraw(key)
 
     def _open(self) -> None:
         self.dialog.open = True
@@ -201,7 +204,8 @@ class OpeningView:
             self.explore.param.update(loading=False, disabled=False)
         if not self._closed:
             self.dialog.open = False
-            self.state.show(offer(own))
+            self._opened.append(offer(own))
+            self.state.show(self._opened[-1])
             self.opening.explored()
 
     def _show(self) -> None:
