@@ -32,7 +32,7 @@ def rows(device: str) -> Iterator[Row]:
     explorer.runner.close()
     request = explorer.state.request
     source = sources.load(request.model)
-    metrics = sources.metrics(request.model, request.split, request.samples, request.metric)
+    metrics = sources.load(request.model).metrics(request.split, request.samples, request.metric)
     plain = le.Evaluator(source.subspace(request), metrics, strategy="loop")
     points = [(0.01 * k, 0.0) for k in range(NODES)]
     counts: list[int] = []
