@@ -294,3 +294,22 @@ def test_a_model_opened_on_a_page_is_gone_with_its_session(pair):
     with pytest.raises(le.ChoiceError, match="one that was given to this page"):
         sources.load(key)
     assert sources.load(other).name == other
+
+
+def test_the_first_batch_and_the_checkpoints_are_looked_at_as_files_are(pair):
+    inputs, targets = pair
+    wrong = targets.clone()
+    wrong[5] = 7
+    with pytest.raises(le.MismatchError, match=r"^Label 7 in row 5 of the first batch's targets is outside of what"):
+        Own(network(), DataLoader(TensorDataset(inputs, wrong), batch_size=32))
+    broken = inputs.clone()
+    broken[2, 1] = float("nan")
+    sentence = r"^The first batch's inputs are not finite in 1 place, first in row 2 at \(1,\), which holds nan\."
+    with pytest.raises(le.LandscapeError, match=sentence):
+        Own(network(), [(broken, targets)])
+    diverged = network(1)
+    diverged[0].weight.data[0, 0] = float("inf")
+    states = [model.state_dict() for model in (network(0), diverged, network(2))]
+    for data in (pair, [pair]):
+        with pytest.raises(le.LandscapeError, match=r"^Checkpoint 2 of 3 holds weights that are not finite: '0.weight'"):
+            Own(network(), data, checkpoints=states)

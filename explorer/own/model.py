@@ -91,13 +91,25 @@ class Own:
         self._examples = {name: _examples(given, wrapper, forward) for name, given in sets.items()}
         self.name = self.title = name or type(wrapper.get_model()).__name__
         self.inferred  # noqa: B018  # what does not fit is said now
+        for part, given in sets.items():
+            if forward is None and not (_is_pair(given) or isinstance(given, Examples)):
+                self._check_batch(next(iter(self._examples[part].batches())))
 
     def _checked(self, sets: Mapping[str, Any]) -> dict[str, Any]:
         """Pairs of tensors in the type of the model, once it is sure that all fits."""
         first, *others = (_pair(given, self.model) for given in sets.values())
         called = dict(zip(SETS, (CALLED.get(name, "given") for name in sets), strict=False))
-        data = check(self.model, Data(first, next(iter(others), None), called=called), self._loss).data
+        data = check(self.model, Data(first, next(iter(others), None), called=called), self._loss, self._states).data
         return dict(zip(sets, data.parts.values(), strict=True))
+
+    def _check_batch(self, batch: Any) -> None:
+        """Look at the first batch, where it is inputs and targets: the others are read only when they are needed."""
+        if _is_pair(batch):
+            check(self.model, Data(_pair(batch, self.model), called={"train": "first batch's"}), self._loss, self._states)
+
+    @property
+    def _states(self) -> list[Mapping[str, Tensor]]:
+        return [] if self.trajectory is None else [self.trajectory[k] for k in range(len(self.trajectory))]
 
     @property
     def parameter_count(self) -> int:
