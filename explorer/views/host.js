@@ -17,10 +17,18 @@ function follow(model) {
   observer.observe(body, { attributeFilter: ['data-jp-theme-light', 'data-vscode-theme-kind'] });
   model.on('remove', () => observer.disconnect());
   read();
-  model.shown += 1; // what is sent to a notebook before that is lost
+}
+
+// What is sent to a notebook before it shows this is lost, and what comes while figures are being built may be missed.
+const LONGEST = 3000; // ms: a figure that is out of sight is never done
+function tell(model, document) {
+  let told = false;
+  const once = () => { if (!told) { told = true; model.shown += 1; } };
+  if (document.is_idle) once(); else { document.idle.connect(once); setTimeout(once, LONGEST); }
 }
 
 export function render({ model, view }) {
   mute(view.model.document);
   follow(model);
+  tell(model, view.model.document);
 }

@@ -207,7 +207,7 @@ def _axis_titles(result: Result) -> tuple[str, str]:
         first = f"α: largest curvature at {chosen[0]}, {curved[0]}"
         return first, f"β: smallest, {curved[1]}" if len(curved) > 1 else ""
     if shares:
-        first, second = (f"along PC {i + 1}, {100 * share:.0f} %" for i, share in enumerate(shares))
+        first, second = (f"PC {i + 1}, {100 * share:.0f} %" for i, share in enumerate(shares))
         return f"α: {first} of the movement", f"β: {second}"
     how = "" if normalization == "none" else f", {normalization}-normalized"
     return f"α: random direction{how}", "β: random"
