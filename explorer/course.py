@@ -80,6 +80,10 @@ def entry(table: Mapping[str, Any], folder: Path) -> str:
         if not (isinstance(value, str) or (key == "checkpoints" and _are_texts(value))):
             raise le.ChoiceError(key, value, "text in quotes")
     if table["model"] in MODELS:
+        if others := [key for key in table if key != "model"]:
+            raise le.ChoiceError(
+                f"{others[0]} of {table['model']}", table[others[0]], "left out, since a sample model has its own"
+            )
         return str(table["model"])
     own = Own(
         _model(table["model"], folder),

@@ -52,7 +52,7 @@ class Source:
     def once(self, key: Any, make: Callable[[], Any]) -> Any:
         """What is made once for a key, and is gone with the source."""
         if key not in self._kept:
-            self._kept[key] = make()
+            self._kept.setdefault(key, make())
         return self._kept[key]
 
     def subspace(self, request: Request) -> le.Line | le.Plane:

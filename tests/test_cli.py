@@ -126,6 +126,12 @@ WRONG = {
         "--loss",
         "cross_entrpy",
     ): "loss must be the name of a loss of torch",
+    (
+        "--model",
+        "digits_mlp",
+        "--data",
+        "{}:pair",
+    ): "data of digits_mlp must be left out, since a sample model has its own",
     ("--data", "{}:pair"): "model must be 'module:object', a folder, or the name of a sample model, but it is None.",
     ("gone.toml",): "gone.toml cannot be read: No such file or directory. Name a TOML file of models.",
     (

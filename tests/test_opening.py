@@ -196,6 +196,8 @@ def test_names_of_files_cannot_lead_out_of_their_folder_and_folders_stay(opening
         "../data.npz could not be kept: A file is called '../data.npz', which leads elsewhere. Give it another name."
     )
     assert opening.inboxes["data"].files == []
+    opening.remove("data", "../data.npz")
+    assert opening.message == ""
     drop(opening, "data", "/train/x.npy", b"1")
     drop(opening, "data", "/test/x.npy", b"2")
     inbox = opening.inboxes["data"]

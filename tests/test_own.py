@@ -14,10 +14,10 @@ import torch
 import torch.nn.functional as F
 from safetensors.torch import save_file
 from torch import nn
-from torch.utils.data import DataLoader, TensorDataset
+from torch.utils.data import DataLoader, Dataset, TensorDataset
 
 import landscape_engine as le
-from explorer import sources
+from explorer import datasets, sources
 from explorer.app import Explorer
 from explorer.own import Own
 from explorer.state import State
@@ -280,7 +280,7 @@ def test_what_programs_put_before_names_is_kept_where_the_model_has_it(pair, tmp
 
 def test_a_model_opened_on_a_page_is_gone_with_its_session(pair):
     view = OpeningView(State())
-    view.opening = SimpleNamespace(own=lambda taken: Own(network(), pair), explored=lambda: None, close=lambda: None)
+    view.opening.own = lambda taken: Own(network(), pair)
     asyncio.run(view._explore(None))
     key = view.state.model
     source = sources.load(key)
@@ -311,5 +311,81 @@ def test_the_first_batch_and_the_checkpoints_are_looked_at_as_files_are(pair):
     diverged[0].weight.data[0, 0] = float("inf")
     states = [model.state_dict() for model in (network(0), diverged, network(2))]
     for data in (pair, [pair]):
-        with pytest.raises(le.LandscapeError, match=r"^Checkpoint 2 of 3 holds weights that are not finite: '0.weight'"):
+        with pytest.raises(
+            le.LandscapeError, match=r"^Checkpoint 2 of 3 holds weights that are not finite: '0.weight'"
+        ):
             Own(network(), data, checkpoints=states)
+
+
+class Tied(nn.Module):
+    """A model whose first and last layers share their weights, with a buffer that no file holds."""
+
+    def __init__(self, seed=0):
+        super().__init__()
+        torch.manual_seed(seed)
+        self.first, self.last = nn.Linear(4, 4, bias=False), nn.Linear(4, 4, bias=False)
+        self.last.weight = self.first.weight
+        self.register_buffer("scale", torch.full((4,), 2.0), persistent=False)
+
+    def forward(self, x):
+        return self.last(torch.tanh(self.first(x) * self.scale))
+
+
+def test_a_tied_weight_may_be_in_a_checkpoint_under_either_name(pair):
+    states = [{"last.weight": Tied(seed).first.weight.detach()} for seed in (1, 2, 3)]
+    for given in (states[2], states):
+        own = Own(Tied(0), pair, checkpoints=given)
+        found = le.point(own.model, own.metrics("all")[0])
+        assert found == pytest.approx(F.cross_entropy(Tied(3)(pair[0]), pair[1]).item(), rel=1e-6)
+    assert torch.equal(own.trajectory[1]["first.weight"], states[1]["last.weight"])
+
+
+def test_models_with_buffers_that_no_file_holds_are_checkpoints(pair):
+    own = Own(Tied(0), pair, checkpoints=[Tied(1), le.wrap_model(Tied(2))])
+    assert torch.equal(own.trajectory[0]["first.weight"], Tied(1).first.weight)
+    assert torch.equal(own.trajectory[1]["first.weight"], Tied(2).first.weight)
+
+
+def test_rows_of_files_are_told_as_in_the_file_and_what_was_read_is_data(pair, tmp_path):
+    lines = [",".join([*(f"{x:.4f}" for x in row), str(int(label))]) for row, label in zip(*pair, strict=True)]
+    (tmp_path / "good.csv").write_text("\n".join(["a,b,c,d,label", *lines]))
+    data = datasets.read(tmp_path / "good.csv", datasets.DataChoices(split=0.0, samples=30))
+    assert Own(network(), data).splits == {"train": 30}
+    lines[7] = "0.1,0.2,0.3,0.4,9"
+    (tmp_path / "bad.csv").write_text("\n".join(["a,b,c,d,label", *lines]))
+    with pytest.raises(le.MismatchError, match=r"^Label 9 in row 7 of the (training|test) targets is outside"):
+        Own(network(), tmp_path / "bad.csv")
+
+
+class Unreadable(Dataset):
+    def __len__(self):
+        return 3
+
+    def __getitem__(self, index):
+        return object(), 0
+
+
+def test_data_that_cannot_be_read_are_a_sentence():
+    with pytest.raises(le.LandscapeError, match=r"^The data cannot be read: .*\. Give a data set whose examples are"):
+        Own(network(), Unreadable())
+    with pytest.raises(
+        le.LandscapeError, match=r"^The data are no tensors: .*\. Give tensors, or arrays of numbers\.$"
+    ):
+        Own(network(), (np.array([[object()] * 4]), np.array([0])))
+
+
+class TimeFirst(nn.Module):
+    def __init__(self):
+        super().__init__()
+        torch.manual_seed(0)
+        self.read, self.last = nn.RNN(4, 5), nn.Linear(5, 3)
+
+    def forward(self, x):
+        return self.last(self.read(x)[0][-1])
+
+
+def test_batches_may_have_their_examples_in_another_dimension(pair):
+    inputs, targets = torch.randn(7, 12, 4), torch.arange(12) % 3
+    own = Own(TimeFirst(), [(inputs, targets)])
+    found = le.point(own.model, own.metrics("all")[0])
+    assert found == pytest.approx(F.cross_entropy(TimeFirst()(inputs), targets).item(), rel=1e-6)

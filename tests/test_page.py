@@ -208,6 +208,38 @@ def test_a_saved_plane_cuts_the_network_again_and_another_one_is_refused(visit, 
     page.get_by_text("the direction does not fit the model", exact=False).first.wait_for()
 
 
+LISTEN = """() => { window.said = []; const slider = deep('input[type=range]')[0];
+  const listen = () => { const t = slider.getAttribute('aria-valuetext'); if (said.at(-1) !== t) said.push(t); };
+  new MutationObserver(listen).observe(slider, {attributes: true, attributeFilter: ['aria-valuetext']}); }"""
+
+
+def test_play_moves_the_marker_along_the_path_to_its_end(visit):
+    page, explorer = visit()
+    steps = explorer.state.steps
+    stops = [f"step {step:,}, checkpoint {k} of {len(steps)}" for k, step in enumerate(steps, 1)]
+    page.evaluate(LISTEN)
+    page.get_by_role("button", name="Play").click()  # from the end, where the marker is, it begins anew
+    page.wait_for_function("said.length > 2")
+    page.get_by_role("button", name="Pause").click()
+    page.get_by_role("button", name="Play").wait_for()
+    said = page.evaluate("said")
+    assert said == stops[: len(said)]  # stop by stop, since motion is unwanted in this browser
+    page.wait_for_timeout(700)
+    assert page.evaluate("said") == said
+    page.emulate_media(reduced_motion="no-preference")
+    page.locator("input[type=range][aria-label='Position on the training path']").focus()
+    page.keyboard.press("End")
+    page.keyboard.press("ArrowLeft")
+    before = page.evaluate("deep('.surface3d')[0].dataset.marker")
+    page.evaluate("said.length = 0")
+    page.keyboard.press("Space")
+    page.wait_for_function(f"said.at(-1) === '{stops[-1]}'")
+    page.get_by_role("button", name="Play").wait_for()
+    assert len(page.evaluate("said")) == 4  # a quarter of the way to the next stop at a time
+    assert page.evaluate("deep('.surface3d')[0].dataset.marker") != before
+    wait(page, lambda: explorer.state.t == len(steps) - 1)
+
+
 def test_markers_follow_the_slider_while_the_server_is_blocked(visit, address):
     page, explorer = visit()
     slider = page.locator("input[type=range][aria-label='Position on the training path']")

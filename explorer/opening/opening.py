@@ -6,6 +6,7 @@ import os
 import re
 from collections.abc import Collection
 from itertools import count
+from threading import Thread
 from typing import Any
 
 import param
@@ -74,7 +75,13 @@ class Opening(param.Parameterized):
 
     def remove(self, kind: str, name: str) -> None:
         """Forget a dropped file."""
-        self.inboxes[kind].remove(name)
+        try:
+            self.inboxes[kind].remove(name)
+        except le.LandscapeError:
+            pass  # a name that was refused: there is no such file
+        except OSError as error:
+            self.message = f"{name} could not be removed: {error}"
+            return
         self._arrived(True)
 
     def _arrived(self, changed: bool) -> None:
@@ -138,7 +145,7 @@ class Opening(param.Parameterized):
         """Remove the files: the session has ended."""
         for inbox in self.inboxes.values():
             inbox.close()
-        self._reader.forget()
+        Thread(target=self._reader.forget, daemon=True).start()  # it waits until nothing is being read
 
 
 def _parsed(option: Option, value: Any) -> Any:

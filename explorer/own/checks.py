@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import warnings
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import replace
 
 import torch
@@ -46,9 +46,7 @@ def check(
         for what, values in (("inputs", inputs), ("targets", targets)):
             _check_finite(data, part, what, values)
     _check_weights(wrapper.parameters, "The model holds")
-    for k, state in enumerate(states):  # buffers may be infinite, as masks of attention are
-        own = {n: state[n] for n in wrapper.parameters if n in state}
-        _check_weights(own, f"Checkpoint {k + 1} of {len(states)} holds")
+    check_states(wrapper.parameters, states)
     data, casts = fitted(wrapper, data)
     inputs, targets = data.train
     _outputs(wrapper, inputs[:2])
@@ -59,6 +57,17 @@ def check(
         _check_labels(data, part, found)
     _check_loss(found, outputs, targets[rows])
     return preview(wrapper, data, found, outputs, casts)
+
+
+def check_states(parameters: Collection[str], states: Sequence[Mapping[str, Tensor]]) -> None:
+    """Checkpoints are finite in these parameters; buffers may be infinite, as masks of attention are.
+
+    Raises:
+        LandscapeError: One sentence on the first that is not.
+    """
+    for k, state in enumerate(states):
+        own = {n: state[n] for n in parameters if n in state}
+        _check_weights(own, f"Checkpoint {k + 1} of {len(states)} holds")
 
 
 def fitted(wrapper: le.ModelWrapper, data: Data) -> tuple[Data, tuple[str, ...]]:

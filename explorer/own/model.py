@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
+from dataclasses import replace
 from functools import cached_property
 from pathlib import Path
 from typing import Any, final
@@ -16,7 +17,7 @@ from explorer import datasets, weights
 from explorer.datasets.data import CALLED, Data, Pair
 from landscape_engine.metrics import Accuracy, Examples, Loss, Metric
 
-from .checks import check
+from .checks import check, check_states
 from .losses import Inferred, LossFunction, chosen
 
 SETS = ("train", "test")
@@ -46,8 +47,8 @@ class Own:
     Args:
         model: Any ``torch.nn.Module``, or a ``ModelWrapper``.
         data: What it is measured on: a pair of tensors or arrays (inputs, targets), a ``Dataset``, a ``DataLoader``, or
-            batches, which may be dicts; a data file or folder (see ``datasets``); or a dict of two of these,
-            ``"train"`` and ``"test"``.
+            batches, which may be dicts; a data file or folder, or what ``datasets.read`` made of one; or a dict of two
+            of these, ``"train"`` and ``"test"``.
         loss: A function of (outputs, targets), a name such as ``"cross_entropy"``, or None: the one that fits.
         checkpoints: Of its training, the final one last: a ``Trajectory``, a list of state dicts or models, files, or
             the folder of a run (see ``weights``). The final one is then what is shown. None, or only one: there is no
@@ -85,31 +86,31 @@ class Own:
         own = {**wrapper.parameters, **wrapper.buffers}
         shown = {n: state.get(n, tensor).detach().to(tensor.device, copy=True) for n, tensor in own.items()}
         self.model = wrapper.at(shown)
-        sets, self._loss = _sets(data), loss
+        if self.trajectory is not None:
+            check_states(wrapper.parameters, [self.trajectory[k] for k in range(len(self.trajectory))])
+        data, self._loss = datasets.read(data) if isinstance(data, str | Path) else data, loss
+        sets = data.parts if isinstance(data, Data) else _sets(data)
         if forward is None and all(map(_is_pair, sets.values())):
-            sets = self._checked(sets)
+            sets = self._checked(sets, data)
         self._examples = {name: _examples(given, wrapper, forward) for name, given in sets.items()}
         self.name = self.title = name or type(wrapper.get_model()).__name__
         self.inferred  # noqa: B018  # what does not fit is said now
         for part, given in sets.items():
             if forward is None and not (_is_pair(given) or isinstance(given, Examples)):
-                self._check_batch(next(iter(self._examples[part].batches())))
+                self._check_batch(_first_batch(self._examples[part]))
 
-    def _checked(self, sets: Mapping[str, Any]) -> dict[str, Any]:
+    def _checked(self, sets: Mapping[str, Any], data: Any) -> dict[str, Any]:
         """Pairs of tensors in the type of the model, once it is sure that all fits."""
         first, *others = (_pair(given, self.model) for given in sets.values())
         called = dict(zip(SETS, (CALLED.get(name, "given") for name in sets), strict=False))
-        data = check(self.model, Data(first, next(iter(others), None), called=called), self._loss, self._states).data
-        return dict(zip(sets, data.parts.values(), strict=True))
+        known = data if isinstance(data, Data) else Data(first, called=called)  # of files, the rows are known
+        found = check(self.model, replace(known, train=first, test=next(iter(others), None)), self._loss).data
+        return dict(zip(sets, found.parts.values(), strict=True))
 
     def _check_batch(self, batch: Any) -> None:
-        """Look at the first batch, where it is inputs and targets: the others are read only when they are needed."""
-        if _is_pair(batch):
-            check(self.model, Data(_pair(batch, self.model), called={"train": "first batch's"}), self._loss, self._states)
-
-    @property
-    def _states(self) -> list[Mapping[str, Tensor]]:
-        return [] if self.trajectory is None else [self.trajectory[k] for k in range(len(self.trajectory))]
+        """Look at a first batch, where it is as many inputs as targets."""
+        if _is_pair(batch) and len({t.shape[:1] for t in batch}) == 1:
+            check(self.model, Data(_pair(batch, self.model), called={"train": "first batch's"}), self._loss)
 
     @property
     def parameter_count(self) -> int:
@@ -132,7 +133,7 @@ class Own:
     def inferred(self) -> Inferred:
         """Its loss."""
         examples = next(iter(self._examples.values()))
-        batch = next(iter(examples.batches()))
+        batch = _first_batch(examples)
         if isinstance(batch, tuple) and all(isinstance(t, Tensor) for t in batch):
             batch = tuple(t[:FEW] for t in batch)
         try:
@@ -162,8 +163,6 @@ def _sets(data: Any) -> dict[str, Any]:
     """The sets of examples by their names."""
     if data is None:
         raise le.ChoiceError("data", None, "a pair of tensors (inputs, targets), a Dataset, a DataLoader or batches")
-    if isinstance(data, str | Path):
-        return datasets.read(data).parts
     if not isinstance(data, Mapping):
         return {"all": data}
     if not set(data) & set(SETS):
@@ -178,8 +177,24 @@ def _is_pair(data: Any) -> bool:
 
 
 def _pair(data: Any, model: le.ModelWrapper) -> Pair:
-    inputs, targets = (torch.as_tensor(t).to(_device(model)) for t in data)
+    try:
+        inputs, targets = (torch.as_tensor(t).to(_device(model)) for t in data)
+    except (TypeError, ValueError) as error:  # objects, or strides that are no tensor's
+        raise le.LandscapeError(
+            f"The data are no tensors: {_first_line(error)}. Give tensors, or arrays of numbers."
+        ) from error
     return inputs, targets
+
+
+def _first_batch(examples: Examples) -> Any:
+    try:
+        return next(iter(examples.batches()))
+    except le.LandscapeError:
+        raise
+    except Exception as error:  # whatever the code of a data set raises
+        raise le.LandscapeError(
+            f"The data cannot be read: {_first_line(error)}. Give a data set whose examples are tensors or arrays."
+        ) from error
 
 
 def _examples(data: Any, model: le.ModelWrapper, forward: Callable[[Any, Any], Any] | None) -> Examples:
@@ -199,9 +214,10 @@ def _checkpoints(model: le.ModelWrapper, given: Any) -> tuple[le.Trajectory | No
         return None, {}
     if not isinstance(given, le.Trajectory):
         steps, found = _listed(given)
-        module = model.get_model()
+        module, spanned = model.get_model(), {**model.parameters, **model.buffers}
         own = module.state_dict(keep_vars=True) if isinstance(module, nn.Module) else model.tensors()
         states = [weights.matched(own, state) for state in found]
+        states = [{n: tensor for n, tensor in state.items() if n in spanned} for state in states]
         if len(states) < 2:
             return None, states[0] if states else {}
         given = _stacked(states, steps)
@@ -222,9 +238,12 @@ def _listed(given: Any) -> tuple[Sequence[int], Sequence[Mapping[str, Tensor]]]:
 
 def _state(one: Any) -> Mapping[str, Tensor]:
     """A checkpoint as named tensors."""
-    if isinstance(one, nn.Module | le.ModelWrapper):
-        wrapper = le.wrap_model(one)
-        return {**wrapper.parameters, **wrapper.buffers}
+    if isinstance(one, le.ModelWrapper):
+        module, own = one.get_model(), {**one.parameters, **one.buffers}
+        kept = module.state_dict() if isinstance(module, nn.Module) else own  # and not what only code makes
+        return {n: tensor for n, tensor in own.items() if n in kept}
+    if isinstance(one, nn.Module):
+        return one.state_dict()
     if not isinstance(one, Mapping) or not all(isinstance(t, Tensor) for t in one.values()):
         raise le.ChoiceError("a checkpoint", type(one).__name__, "a state dict or a model")
     return one

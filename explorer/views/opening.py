@@ -183,7 +183,7 @@ class OpeningView:
         """Look at everything anew, a little after the last change; the newest answer counts."""
         self._asked += 1
         mine = self._asked
-        self.opening.looking = True
+        self.opening.param.update(looking=True, message="")
         await asyncio.sleep(NEXT if any(event.name == "contents" for event in events) else PAUSE)
         if mine != self._asked or self._closed:
             return
@@ -193,6 +193,8 @@ class OpeningView:
 
     async def _explore(self, event: Any) -> None:
         """Show what was opened on the page."""
+        if self.explore.loading:  # a second click
+            return
         self.explore.param.update(loading=True, disabled=True)
         try:
             names = [sources.load(key).sample.title for key in self.state.models]
@@ -201,7 +203,8 @@ class OpeningView:
             self.opening.message = sentence(error)
             return
         finally:
-            self.explore.param.update(loading=False, disabled=False)
+            self.explore.loading = False
+            self._show()
         if not self._closed:
             self.dialog.open = False
             self._opened.append(offer(own))
@@ -216,7 +219,7 @@ class OpeningView:
         missing = [step for step in ("weights", "data") if step not in {**found.said, **found.wrong}]
         waiting = f"{' and '.join(missing).capitalize()} are still missing." if missing else ""
         self.status.object = f"<p>{'Looking at what there is …' if opening.looking else waiting}</p>"
-        self.explore.disabled = opening.looking or found.preview is None
+        self.explore.disabled = opening.looking or self.explore.loading or found.preview is None
         self._offer("architecture", _architectures(found))
         self._offer("loss", {_automatic(found): "", **_same(filter(None, opening.param.loss.objects))})
         for name, usual in zip(("inputs", "targets"), found.usual, strict=True):

@@ -1,4 +1,4 @@
-// The slider along a track. Its thumb's center travels from the plot's left frame to its right one.
+// The slider along a track. Its thumb's center travels from the plot's left frame to its right one; Play moves it along.
 const STYLE = `
 .path { position: relative; height: 52px; font: 400 var(--fs-caption, 12px)/1.2 var(--font, sans-serif);
   font-variant-numeric: tabular-nums;
@@ -18,18 +18,29 @@ const STYLE = `
 .path input:focus-visible::-moz-range-thumb {
   box-shadow: 0 0 0 1.5px var(--here, #c9156b), 0 0 0 3.5px var(--card, #fff), 0 0 0 6px var(--ink, #14181d); }
 .path span { position: absolute; top: 33px; color: var(--ink-2, #48515b); white-space: nowrap; }
+.path button { position: absolute; left: 4px; top: 0; width: 32px; height: 32px; padding: 0; border: 0; border-radius: 50%;
+  cursor: pointer; background: var(--ink, #14181d); color: var(--on-ink, #fff); transition: opacity var(--t-hover, .12s); }
+.path button:hover { opacity: .88; }
+.path button:focus-visible { outline: 2px solid var(--ink, #14181d); outline-offset: 2px; }
+.path button svg { display: block; margin: auto; fill: currentColor; }
 .path .now { transform: translateX(-50%); color: var(--here, #c9156b); font-weight: 600;
   font-size: var(--fs-small, 13px); }
 `;
 const THUMB = 20, NARROW = 560, PAGE = 5;
+const STEP = 0.25, TICK = 1000 / 17; // the fastest that an eye still follows; stop by stop where motion is unwanted
+const STOP_TICK = 500;
+const ICONS = { play: 'M5 2.5v11l9-5.5z', pause: 'M4 3h3v10H4zM9 3h3v10H9z' };
+const calm = window.matchMedia('(prefers-reduced-motion: reduce)');
 
 export function render({ model, el }) {
   const box = document.createElement('div');
   box.className = 'path';
-  box.innerHTML = `<style>${STYLE}</style><input type="range" min="0" step="0.25"><span class="start"></span><span class="end"></span>
+  box.innerHTML = `<style>${STYLE}</style><button type="button"><svg width="16" height="16" viewBox="0 0 16 16" aria-hidden="true">
+    <path></path></svg></button><input type="range" min="0" step="${STEP}"><span class="start"></span><span class="end"></span>
     <span class="now"></span>`;
   el.appendChild(box);
-  const [input, start, end, now] = ['input', '.start', '.end', '.now'].map((s) => box.querySelector(s));
+  const [input, start, end, now, button, icon] = ['input', '.start', '.end', '.now', 'button', 'button path'].map(
+    (s) => box.querySelector(s));
   const last = () => Math.max(1, model.stops.length - 1);
 
   const said = (t) => {
@@ -68,21 +79,46 @@ export function render({ model, el }) {
   }
   const move = (t) => { model.t = Math.max(0, Math.min(last(), t)); place(); };
   const next = (t) => Math.floor(t) + 1, previous = (t) => Math.ceil(t) - 1;
+  let timer = null;
+  function pause() {
+    clearInterval(timer);
+    timer = null;
+    button.setAttribute('aria-label', 'Play');
+    button.title = 'Play: move along the path (space)';
+    icon.setAttribute('d', ICONS.play);
+  }
+  function play() {
+    if (model.t >= last()) move(0);
+    button.setAttribute('aria-label', 'Pause');
+    button.title = 'Pause (space)';
+    icon.setAttribute('d', ICONS.pause);
+    timer = setInterval(() => {
+      move(calm.matches ? next(model.t) : model.t + STEP);
+      if (model.t >= last()) pause();
+    }, calm.matches ? STOP_TICK : TICK);
+  }
+  const toggle = () => (timer === null ? play() : pause());
+  button.addEventListener('click', toggle);
+  pause();
   const KEYS = {
     ArrowRight: next, ArrowUp: next, ArrowLeft: previous, ArrowDown: previous,
     PageUp: (t) => Math.floor(t) + PAGE, PageDown: (t) => Math.ceil(t) - PAGE,
     Home: () => 0, End: last,
   };
-  input.addEventListener('input', () => move(Number(input.value)));
+  input.addEventListener('input', () => { pause(); move(Number(input.value)); });
   input.addEventListener('keydown', (event) => {
-    if (!KEYS[event.key] || event.altKey || event.ctrlKey || event.metaKey) return;
+    const plain = !event.altKey && !event.ctrlKey && !event.metaKey;
+    if (!plain || !(KEYS[event.key] || event.key === ' ')) return;
     event.preventDefault();
+    if (event.key === ' ') { toggle(); return; }
+    pause();
     move(KEYS[event.key](model.t));
   });
   const shown = ['t', 'stops', 'label', 'saying', 'digits', 'stop', 'left', 'right', 'label_start', 'label_end'];
   for (const name of shown) model.on(name, place);
   const observer = new ResizeObserver(fit);
   observer.observe(box);
-  model.on('remove', () => observer.disconnect());
+  model.on('remove', () => { observer.disconnect(); pause(); });
+  model.on('stops', pause);
   fit();
 }

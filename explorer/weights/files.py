@@ -90,14 +90,14 @@ def read(path: str | Path) -> Weights:
     return _read_all([Path(path)])[0]
 
 
-def checkpoints(paths: Sequence[str | Path]) -> Checkpoints:
+def checkpoints(paths: str | Path | Sequence[str | Path]) -> Checkpoints:
     """The checkpoints in files, in the order of the steps in their names.
 
     Numbers count as numbers (``epoch_2`` before ``epoch_10``); ``best``, ``last`` and ``final`` come after them,
     ``init`` and ``start`` before.
 
     Args:
-        paths: Files or folders as of ``read``; or one file of ``Trajectory.save``; or one folder of them.
+        paths: Files or folders as of ``read``; or one file of ``Trajectory.save``; or one folder of files.
 
     Raises:
         FileFormatError: If one cannot be read.
@@ -105,7 +105,7 @@ def checkpoints(paths: Sequence[str | Path]) -> Checkpoints:
     """
     if not paths:
         raise le.ChoiceError("paths", [], "one file or folder, or more")
-    places = [Path(path) for path in paths]
+    places = [Path(path) for path in ([paths] if isinstance(paths, str | Path) else paths)]
     if len(places) == 1 and _is_stacked(places[0]):
         run = le.Trajectory.load(places[0])
         return Checkpoints([f"step {step}" for step in run.steps], list(run.steps), [run[k] for k in range(len(run))])
@@ -215,8 +215,8 @@ def fit(model: nn.Module, state: Mapping[str, Tensor]) -> None:
 def matched(own: Mapping[str, Tensor], state: Mapping[str, Tensor]) -> Mapping[str, Tensor]:
     """Weights under the names that a model has for them, once it is sure that they fit.
 
-    A prefix that ``read`` has cut off is put back where the model has it. What is tied may be there once, and counts
-    of batch norm may be missing, as in old files.
+    A prefix that ``read`` has cut off is put back where the model has it. What is tied may be there once, and is then
+    found under each of its names; counts of batch norm may be missing, as in old files.
 
     Args:
         own: The model's parameters and buffers; a tied one is the same object under each of its names.
@@ -237,7 +237,8 @@ def matched(own: Mapping[str, Tensor], state: Mapping[str, Tensor]) -> Mapping[s
         [name for name in state if name not in own],
         {n: (tuple(t.shape), tuple(own[n].shape)) for n, t in state.items() if n in own and t.shape != own[n].shape},
     )
-    return state
+    given = {name: next(state[n] for n in names if n in state) for names in tied.values() for name in names}
+    return {**given, **state}
 
 
 def _named_for(own: Mapping[str, Tensor], state: Mapping[str, Tensor]) -> Mapping[str, Tensor]:

@@ -25,17 +25,22 @@ def in_order(names: Sequence[str], where: str) -> tuple[list[str], list[int]]:
     Raises:
         MismatchError: If the order of those with numbers is not known.
     """
-    numbered = [name for name in names if _rank(name) == 0]
+    everywhere = set.intersection(*map(_words, names)) if len(names) > 1 else set()  # these tell nothing
+    ranks = {name: _rank(_words(name) - everywhere) for name in names}
+    numbered = [name for name in names if ranks[name] == 0]
     ordered, steps = files.in_order(numbered, where, REMEDY) if numbered else ([], [])
-    others = sorted((name for name in names if _rank(name)), key=lambda name: (_rank(name), files.natural(name)))
-    early, late = [n for n in others if _rank(n) < 0], [n for n in others if _rank(n) > 0]
+    others = sorted((name for name in names if ranks[name]), key=lambda name: (ranks[name], files.natural(name)))
+    early, late = [n for n in others if ranks[n] < 0], [n for n in others if ranks[n] > 0]
     first, last = (steps[0], steps[-1]) if steps else (0, -1)
     before, after = range(first - len(early), first), range(last + 1, last + 1 + len(late))
     return [*early, *ordered, *late], [*before, *steps, *after]
 
 
-def _rank(name: str) -> int:
+def _words(name: str) -> set[str]:
+    return set(re.findall(r"[a-z]+", name.lower()))
+
+
+def _rank(words: set[str]) -> int:
     """0 without such a word, less with an early one, more with a late one."""
-    words = re.findall(r"[a-z]+", name.lower())
-    early = next((FIRST.index(word) - len(FIRST) for word in words if word in FIRST), 0)
-    return early or next((LAST.index(word) + 1 for word in words if word in LAST), 0)
+    early = min((FIRST.index(word) - len(FIRST) for word in words if word in FIRST), default=0)
+    return early or min((LAST.index(word) + 1 for word in words if word in LAST), default=0)
