@@ -1,12 +1,15 @@
 """Dropped files without a screen: what is understood of them, and what is said where they do not fit."""
 
 import io
+import subprocess
+import sys
+from pathlib import Path
 
 import numpy as np
 import pytest
 import torch
 import torch.nn.functional as F
-from safetensors.torch import save
+from safetensors.torch import save, save_file
 from torch import nn
 
 from explorer.opening import Opening
@@ -241,3 +244,45 @@ def test_names_on_the_page_differ_and_memory_is_given_back(opening):
     assert opening.findings.model is None
     assert look(opening).preview is not None
     assert Findings().preview is None
+
+
+LARGE = """
+import sys
+from pathlib import Path
+import torch
+from explorer.opening import Opening
+from safetensors.torch import save_file
+from sample_models.architectures import build
+
+def peak():
+    return 1024 * next(int(line.split()[1]) for line in Path("/proc/self/status").open() if line.startswith("VmHWM"))
+
+def preview(path, data):
+    opening = Opening()
+    for kind, file in (("weights", path), ("data", data)):
+        pieces = -(-file.stat().st_size // 4_000_000)
+        with file.open("rb") as stream:
+            for piece in range(1, pieces + 1):
+                opening.take(kind, file.name, piece, pieces, stream.read(4_000_000))
+    opening.settle(opening.look())
+    assert opening.findings.preview is not None, opening.findings.wrong
+    opening.close()
+
+folder = Path(sys.argv[1])
+preview(folder / "small.safetensors", folder / "data.npz")
+base = peak()
+preview(folder / "large.safetensors", folder / "data.npz")
+print((peak() - base) / (folder / "large.safetensors").stat().st_size)
+"""
+
+
+@pytest.mark.skipif(not Path("/proc/self/status").exists(), reason="Linux tells the most memory that a process had")
+def test_a_hundred_megabytes_are_previewed_in_less_than_four_times_their_size(tmp_path):
+    for name, width in (("small", 8), ("large", 4700)):
+        save_file(build("mlp", sizes=(64, width, width, 10)).state_dict(), tmp_path / f"{name}.safetensors")
+    assert (tmp_path / "large.safetensors").stat().st_size > 88_000_000
+    inputs = np.random.default_rng(0).normal(size=(60, 64)).astype("float32")
+    np.savez(tmp_path / "data.npz", x=inputs, y=np.arange(60) % 10)
+    done = subprocess.run([sys.executable, "-c", LARGE, str(tmp_path)], capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr
+    assert 0.5 < float(done.stdout) < 4
