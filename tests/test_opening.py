@@ -278,9 +278,9 @@ print((peak() - base) / (folder / "large.safetensors").stat().st_size)
 
 @pytest.mark.skipif(not Path("/proc/self/status").exists(), reason="Linux tells the most memory that a process had")
 def test_a_hundred_megabytes_are_previewed_in_less_than_four_times_their_size(tmp_path):
-    for name, width in (("small", 8), ("large", 4700)):
+    for name, width in (("small", 8), ("large", 5000)):
         save_file(build("mlp", sizes=(64, width, width, 10)).state_dict(), tmp_path / f"{name}.safetensors")
-    assert (tmp_path / "large.safetensors").stat().st_size > 88_000_000
+    assert (tmp_path / "large.safetensors").stat().st_size > 100_000_000
     inputs = np.random.default_rng(0).normal(size=(60, 64)).astype("float32")
     np.savez(tmp_path / "data.npz", x=inputs, y=np.arange(60) % 10)
     done = subprocess.run([sys.executable, "-c", LARGE, str(tmp_path)], capture_output=True, text=True, check=False)

@@ -15,11 +15,6 @@ from .files import check_fit
 CONFIG = "config.json"
 
 
-def is_model(path: str | Path) -> bool:
-    """Whether a folder holds a configuration that names the class of a model."""
-    return bool(_classes(Path(path)))
-
-
 def load(path: str | Path) -> nn.Module:
     """The model in a folder, with its weights, in evaluation mode; only what is in the folder is read.
 
