@@ -6,7 +6,7 @@ VENV ?= .venv
 DEVICE ?= cpu
 BIN = $(VENV)/bin
 
-.PHONY: help app test check docs science bench clean
+.PHONY: help app test nightly check docs science bench clean
 
 help: ## list the targets
 	@sed -n 's/^\([a-z]*\):.*## /  make \1	/p' Makefile
@@ -14,9 +14,12 @@ help: ## list the targets
 app: $(VENV)/.installed-app ## set up and open the explorer (Ctrl-C ends it)
 	@exec $(BIN)/landscape-explorer
 
-test: $(VENV)/.installed-test $(VENV)/.browser ## set up, find or install a browser, run every test, those in the browser last
-	$(BIN)/pytest -m "not browser"
-	$(BIN)/pytest -m browser
+test: $(VENV)/.installed-test $(VENV)/.browser ## set up, find or install a browser, run the tests, those in the browser last
+	$(BIN)/pytest -m "not browser and not nightly"
+	$(BIN)/pytest -m "browser and not nightly"
+
+nightly: $(VENV)/.installed-test ## run the tests that take a minute or more
+	$(BIN)/pytest -m nightly
 
 check: $(VENV)/.installed-dev ## format, lint, types, architecture; changes nothing
 	$(BIN)/ruff format --check

@@ -10,7 +10,6 @@ from typing import Any
 
 import panel as pn
 import panel_material_ui as pmui
-from bokeh.models import ColumnDataSource
 from panel.io.document import hold
 
 from explorer import controls, notebook, sources
@@ -21,39 +20,25 @@ from explorer.own import Own
 from explorer.state import chosen_state
 from explorer.subjects import offer
 from explorer.theme import FATHOM, PAGE_CSS, PAGE_SX, THEME_CONFIG, TOKENS_CSS
-from explorer.tracks import PER_INTERVAL, Track, TrainingPath
-from explorer.views.cards import BANNER_CSS, board, card, head, text, title
-from explorer.views.colorbar import POINTER
+from explorer.tracks import Track, TrainingPath
+from explorer.views.cards import BANNER_CSS, WIDE_ONLY, board, card, head, text, title
 from explorer.views.contours import MapView
-from explorer.views.curve import CurvePicture, CurveView, as_table, curve_key
+from explorer.views.curve import CurvePicture, CurveView, curve_key
 from explorer.views.header import Header
 from explorer.views.host import Host
-from explorer.views.inspector import CSS as INSPECTOR_CSS
-from explorer.views.inspector import inspector_html
 from explorer.views.key import map_key, points_key
+from explorer.views.marker import MarkerView
 from explorer.views.opening import OpeningView
 from explorer.views.picture import Picture
 from explorer.views.profile import ProfileView
-from explorer.views.results import curve_of, off_plane, picture_of, profile_of, reading_of, subtitle
+from explorer.views.results import curve_of, off_plane, picture_of, profile_of, subtitle
 from explorer.views.spectrum import SpectrumView
 from explorer.views.surface import Surface3D
 from landscape_engine import ChoiceError, LandscapeError
 
-MOVE_MARKER = """
-const path = table.data.alpha, beta = table.data.beta;
-if (path.length) {
-  const t = Math.max(0, Math.min((path.length - 1) / 4, source.t)) * 4, k = Math.min(path.length - 2, Math.floor(t));
-  const w = t - k, a = path[k] * (1 - w) + path[k + 1] * w, b = beta[k] * (1 - w) + beta[k + 1] * w;
-  marker.data = {x: [a], y: [b]};
-  const z = table.data.z[k] * (1 - w) + table.data.z[k + 1] * w;
-  pointer.data = {x: [POINTER], y: [z]};
-  on_curve.data = {x: [a], y: [z]};
-  surface.data.marker = [a, b];
-}
-""".replace("POINTER", str(POINTER))
-
 WORDS = {"idle": "Ready", "running": "Refining", "done": "Done", "canceled": "Canceled", "failed": "Stopped"}
 
+RELIEFS = {"½×": 0.5, "1×": 1.0, "2×": 2.0}
 COARSE = 33  # resolution at first of what is computed at every node
 
 SWITCH = """
@@ -103,25 +88,25 @@ class Explorer(pn.viewable.Viewer):
             self._suit()
             self._keep(choices)
         self.runner = Runner(self.state)
+        self.host = Host()
+        early = self._open()  # it computes while what shows it is made
         self.shown: Result | None = None
         self.picture: Picture | CurvePicture | None = None
         self.track: Track | None = None
-        self.host = Host()
         self.header = Header(styles={"flex": "1 1 auto", "min-width": "0"}, margin=0)
         self.map, self.curve, self.profile, self.spectrum = MapView(), CurveView(), ProfileView(), SpectrumView()
         self.surface = Surface3D(palette=FATHOM, sizing_mode="stretch_both", min_height=280, margin=0)
         self.banner = text("", BANNER_CSS, visible=False, css_classes=["bk-banner"], sizing_mode="stretch_width")
-        self.inspector = text("", INSPECTOR_CSS, sizing_mode="stretch_width")
         self.map_key = text("", sizing_mode="stretch_width")
         self.profile_title = title(TrainingPath.title)
         self.surface_key = text("", sizing_mode="stretch_width")
         self.curve_key = text("", sizing_mode="stretch_width")
-        self.path = ColumnDataSource({"alpha": [], "beta": [], "z": []})
+        self.marker = MarkerView(self.state, self.map, self.curve, self.surface, self.profile.slider)
         self.board = self._build_board()
         self._link()
         self._paint()
         self._status()
-        self._start()
+        self.runner.look() if early else self.runner.start()
 
     def _suit(self) -> None:
         """Choices that suit the model, all at once, so that no run starts on half of them.
@@ -173,7 +158,8 @@ class Explorer(pn.viewable.Viewer):
         if self.state.tolerance == MEASURES[old].tolerance:
             self.state.tolerance = MEASURES[new].tolerance
 
-    def _start(self) -> None:
+    def _open(self) -> bool:
+        """Begin to compute for a page or a notebook; elsewhere nobody waits."""
         document = pn.state.curdoc
         if document is not None and document.session_context is not None:
             pn.state.on_session_destroyed(lambda context: self.runner.close())
@@ -183,29 +169,31 @@ class Explorer(pn.viewable.Viewer):
         elif notebook.ready():
             self.runner.open(None, asyncio.get_running_loop())
             self.host.param.watch(lambda event: self.runner.proceed(), "shown")
-        else:
-            self.runner.start()
+        return self.runner.held
 
     def _link(self) -> None:
         watch, slider = self.state.param.watch, self.profile.slider
         watch(lambda event: self._change_model(), "model")
         watch(lambda event: self._change_metric(event.old, event.new), "metric")
         watch(lambda event: self._show(event.new), "result")
-        watch(lambda event: self._inspect(), "t")
+        watch(lambda event: setattr(self.state, "picked", None), "t")
+        watch(lambda *events: self._look_around(), ["t", "picked", "insight", "looking"])
         watch(lambda event: self.spectrum.show(event.new), "spectrum")
         watch(lambda *events: self._status(), ["phase", "message"])
         watch(lambda event: self._paint(), "dark")
         watch(lambda event: self._nodes(), "show_nodes")
+        watch(lambda event: setattr(self.surface, "exaggeration", event.new), "relief")
+        watch(lambda event: self.map.draw_lines_only(event.new == "Lines"), "contours")
         watch(lambda *events: self._seek_points(), ["show_points", "phase"])
         watch(lambda *events: self._show(self.state.result), ["show_points", "marking", "basins"])
         self.runner.on_progress = self._status
         self.header.param.watch(lambda event: self.runner.cancel(), "cancel")
         slider.param.watch(lambda event: setattr(self.state, "t", event.new), "t")
-        marks = {"table": self.path, "marker": self.map.marker, "pointer": self.map.bar.pointer}
-        slider.jscallback(args={**marks, "on_curve": self.curve.marker, "surface": self.surface}, t=MOVE_MARKER)
 
     def _build_board(self) -> pn.Column:
         nodes, also_nodes = (controls.toggle(self.state.param.show_nodes, "Nodes") for _ in range(2))
+        bands = pn.Row(controls.choice(self.state.param.contours, margin=0), stylesheets=[WIDE_ONLY], margin=0)
+        relief = controls.choice(self.state.param.relief, options=RELIEFS, margin=0)
         points = controls.toggle(self.state.param.show_points, "Critical points")
         reset = controls.action("Reset view", lambda event: self._reset_view())
         switches = [controls.choice(self.state.param.on_phone, margin=0) for _ in range(2)]
@@ -213,8 +201,8 @@ class Explorer(pn.viewable.Viewer):
         differentiable = self.state.param.measures.rx().rx.pipe(lambda found: "loss" in found)
         cards = board(
             self.banner,
-            card("map", head("Map", points, nodes, on_phone=switches[0]), self.map.view, self.map_key),
-            card("surface", head("Surface", reset, on_phone=switches[1]), self.surface, self.surface_key),
+            card("map", head("Map", bands, points, nodes, on_phone=switches[0]), self.map.view, self.map_key),
+            card("surface", head("Surface", relief, reset, on_phone=switches[1]), self.surface, self.surface_key),
             card(
                 "curve",
                 head("Along the line", also_nodes),
@@ -222,7 +210,7 @@ class Explorer(pn.viewable.Viewer):
                 self.curve_key,
             ),
             card("profile", head(self.profile_title), self.profile.view),
-            card("inspector", self.inspector),
+            card("inspector", self.marker.card),
             card("spectrum", head("Curvature at the marker", compute), self.spectrum.view, visible=differentiable),
         )
         for switch in switches:
@@ -241,17 +229,23 @@ class Explorer(pn.viewable.Viewer):
             self.shown, self.picture = result, (picture := show(result))
             alone = [] if len(result.track.stops) > 1 else ["alone"]
             self.board.css_classes = [f"on-{self.state.on_phone.lower()}", shape, *alone]
-            self.path.data = as_table(result.path, picture)
-            self._place_marker(result)
+            self.marker.show(result, picture)
             self._show_profile(result, picture.value_at(result.path)[0])
             self.header.subtitle = subtitle(result)
-            self._inspect()
+        self.runner.look_around()
+
+    def _look_around(self) -> None:
+        """Tell what is at the marker, now and when more is known."""
+        self.marker.tell()
+        self.runner.look_around()
 
     def _follow(self, result: Result) -> None:
         """Put the marker where another track begins to be of interest."""
         track = result.track
         if self.track is None or list(self.track.lines) != list(track.lines) or self.track.stops != track.stops:
             self.state.t = track.home
+        if self.shown is not None and not result.request.same_nodes(self.shown.request):
+            self.state.picked = None
         self.track = track
         self.profile_title.object = f"<h2>{track.title}</h2>"
 
@@ -277,26 +271,11 @@ class Explorer(pn.viewable.Viewer):
         self.curve_key.object = curve_key(picture)
         return picture
 
-    def _place_marker(self, result: Result) -> None:
-        k = min(round(self.state.t * PER_INTERVAL), len(result.path) - 1)
-        alpha, beta, z = (float(self.path.data[name][k]) for name in ("alpha", "beta", "z"))
-        self.map.marker.data = {"x": [alpha], "y": [beta]}
-        self.map.bar.pointer.data = {"x": [POINTER], "y": [z]}
-        self.curve.marker.data = {"x": [alpha], "y": [z]}
-        self.surface.marker = [alpha, beta]
-
     def _show_profile(self, result: Result, on_map: Any) -> None:
         if result.profile is None or len(result.track.stops) < 2:
             return
         self.profile.slider.follow(result.track, self.state.t)
         self.profile.show(profile_of(result, on_map))
-
-    def _inspect(self) -> None:
-        if self.shown is None or self.picture is None:
-            return
-        reading = reading_of(self.shown, self.picture, self.state.t)
-        if reading is not None:
-            self.inspector.object = inspector_html(reading)
 
     def _status(self) -> None:
         state, progress = self.state, self.runner.progress

@@ -18,10 +18,11 @@ import xarray as xr
 import landscape_engine as le
 from explorer import sources
 from explorer.basins import basins
+from explorer.insight import Insight, insight, network_at, said
 from explorer.measures import Measure
 from explorer.profiles import Profile, profiles
 from explorer.spectrum import spectrum
-from explorer.state import Request, State
+from explorer.state import Marker, Request, State
 from explorer.tracks import Track
 
 log = logging.getLogger("explorer")
@@ -30,6 +31,7 @@ FIRST_LOOK = 1.0  # seconds that the building of a page waits for its first pict
 DEBOUNCE = 0.3  # seconds between the last change of a choice and the run that answers it
 FLUSH = 0.1  # seconds between two messages to the page
 PICTURE = 0.4  # seconds between two pictures
+QUICK = 0.1  # seconds of an evaluation up to which a gradient is computed unasked
 
 
 @final
@@ -178,6 +180,17 @@ class _Job:
         self.runner.heartbeat(self)
 
 
+def _insight(request: Request, track: Track, subspace: Any, at: Marker, thorough: bool, check: Any) -> Insight:
+    """A look at the network at a marker, which has nothing in it if that fails: so that it is not tried again."""
+    try:
+        return insight(request, track, subspace, at, thorough, check)
+    except _Canceled:
+        raise
+    except Exception as error:
+        log.warning("The network at the marker could not be looked at: %s", _sentence(error))
+        return Insight(request, at)
+
+
 def _sentence(error: Exception) -> str:
     """What went wrong, for the page; what was not foreseen goes to the log as well."""
     if isinstance(error, le.LandscapeError):
@@ -192,6 +205,9 @@ class Runner:
 
     Args:
         state: Read and written on the event loop only.
+
+    Attributes:
+        held: Whether results wait until the page is there.
     """
 
     def __init__(self, state: State) -> None:
@@ -203,7 +219,8 @@ class Runner:
         self._timer: threading.Timer | None = None
         self._lock = threading.Lock()
         self._mail: list[tuple[_Job, str, str, Result | None]] = []
-        self._scheduled = self._held = False
+        self._scheduled = False
+        self.held = False
         self._loop: asyncio.AbstractEventLoop | None = None
         self._document: Any = None
         self._beat = 0.0
@@ -218,23 +235,27 @@ class Runner:
             self.start(DEBOUNCE)
 
     def open(self, document: Any, loop: asyncio.AbstractEventLoop) -> None:
-        """Start for a page that is being built: wait for a first look, so that it opens with it, and no more.
+        """Start for a page that is being built; see ``look``.
 
         Args:
             document: Of the page; None in a notebook, where there is only a loop.
             loop: On which the state is written.
         """
-        self._document, self._loop, self._held = document, loop, True
+        self._document, self._loop, self.held = document, loop, True
         self._requested = self.state.request
         self.state.phase = "running"
         self._job = _Job(self, self.state.request, None)
         self._job.thread.start()
+
+    def look(self) -> None:
+        """Wait for a first look, so that the page opens with it, and no more."""
+        assert self._job is not None
         self._job.looked.wait(FIRST_LOOK)
         self._flush()
 
     def proceed(self) -> None:
         """Go on: the page is there, and results reach it through the loop."""
-        self._held = False
+        self.held = False
         if self._job is not None:
             self._job.go.set()
         self._schedule()
@@ -254,11 +275,22 @@ class Runner:
             self._call_off()
             self.state.phase = "canceled"
 
+    def look_around(self) -> None:
+        """Look at the network at the marker, unless that is known, or another one is still being looked at."""
+        shown, at, known = self.state.result, self.state.marker, self.state.insight
+        if shown is None or shown.profile is None or self.state.looking:
+            return
+        if known is None or (known.request, known.at) != (shown.request, at):
+            each = shown.progress.seconds / max(shown.progress.evaluated, 1)
+            seen = shown.request, shown.track, shown.subspace, at, each < QUICK
+            self._beside("looking", lambda check: {"insight": _insight(*seen, check)})
+
     def study(self) -> None:
         """Compute the curvature at the marker."""
-        shown, t = self.state.result, self.state.t
+        shown, at = self.state.result, self.state.marker
         if shown is not None:
-            self._beside("studying", lambda check: {"spectrum": spectrum(shown.request, shown.track, t, check)})
+            here, where = network_at(at, shown.track, shown.subspace), said(at, shown.track)
+            self._beside("studying", lambda check: {"spectrum": spectrum(shown.request, here, where, check)})
 
     def mark(self) -> None:
         """Find the minima and saddles of the picture."""
@@ -353,7 +385,7 @@ class Runner:
             if result is None and self._mail:
                 result = self._mail[-1][3]
             self._mail = [(job, phase, message, result)]
-        if not self._held:
+        if not self.held:
             self._schedule()
 
     def _schedule(self) -> None:

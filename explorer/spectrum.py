@@ -1,4 +1,4 @@
-"""The curvature of one network of a track, on demand."""
+"""The curvature of one network, on demand."""
 
 from __future__ import annotations
 
@@ -9,9 +9,9 @@ from typing import Any, final
 import numpy as np
 import torch
 
+import landscape_engine as le
 from explorer import sources
 from explorer.state import Request
-from explorer.tracks import Track
 from landscape_engine import metrics as engine
 
 ENDS, PROBES, STEPS = 5, 4, 60  # eigenvalues from each end; of the quadrature
@@ -24,7 +24,7 @@ class Spectrum:
     """The curvature of a network's loss.
 
     Args:
-        where: The network, as the track says it.
+        where: The network is, in words.
         split: The data that the loss is averaged over.
         largest: The largest eigenvalues of the Hessian, descending.
         smallest: The smallest, descending.
@@ -46,17 +46,19 @@ class Spectrum:
     density: np.ndarray
 
 
-def spectrum(request: Request, track: Track, t: float, check: Callable[[], None] = lambda: None) -> Spectrum:
-    """The curvature at a place of a track, by Hessian-vector products.
+def spectrum(
+    request: Request, network: le.ModelWrapper, where: str, check: Callable[[], None] = lambda: None
+) -> Spectrum:
+    """The curvature of a network's loss, by Hessian-vector products.
 
     Args:
         request: Says of which model's loss, and on which data.
-        track: What the slider follows.
-        t: The place on it.
+        network: Of the model.
+        where: It is, in words.
         check: Called between steps of the work; what it raises ends it.
     """
     loss = sources.load(request.model).metrics(request.split, request.samples)[0]
-    here = track.model_at(t).private_copy()
+    here = network.private_copy()
     found: list[Any] = []
     positivity = engine.CurvaturePositivity(loss, weighted=True, probes=PROBES, steps=STEPS)
     ends = engine.PrincipalCurvatures(loss, ENDS, tolerance=TOLERANCE)
@@ -69,7 +71,7 @@ def spectrum(request: Request, track: Track, t: float, check: Callable[[], None]
     width = (high - low) / 120 or 1.0
     grid = np.arange(low - 8 * width, high + 8 * width, width / 3)
     return Spectrum(
-        where=track.said(t),
+        where=where,
         split=request.split,
         largest=found[1].value[:ENDS].tolist(),
         smallest=found[1].value[ENDS:].tolist(),

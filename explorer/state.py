@@ -64,6 +64,18 @@ class Request(NamedTuple):
         return other is not None and same == other._replace(metric="", scale="", tolerance=0.0)
 
 
+class Marker(NamedTuple):
+    """Where the marker is.
+
+    Attributes:
+        t: Place on its track.
+        picked: Coordinates of the point of the picture that was picked; None on the track.
+    """
+
+    t: float
+    picked: tuple[float, ...] | None = None
+
+
 class State(param.Parameterized):
     """Choices, and the phase of the run that answers them."""
 
@@ -107,7 +119,10 @@ class State(param.Parameterized):
         doc="Wanted largest error, in percent of the range; 0 computes every node.",
     )
     t = param.Number(default=0.0, bounds=(0, None), doc="Place of the marker on its track, counted in stops.")
+    picked = param.Parameter(default=None, doc="Coordinates of a point that was picked, or None.")
     on_phone = param.Selector(default="Map", objects=["Map", "Surface"], doc="Which of the two a phone shows.")
+    contours = param.Selector(default="Bands", objects=["Bands", "Lines"], doc="How the map is drawn.")
+    relief = param.Selector(default=1.0, objects=[0.5, 1.0, 2.0], doc="How many times as high the surface is drawn.")
     show_nodes = param.Boolean(default=False, doc="Show which nodes were computed.")
     show_points = param.Boolean(default=False, doc="Show minima and saddles of the plane.")
     dark = param.Boolean(default=False, doc="Dark page.")
@@ -117,6 +132,8 @@ class State(param.Parameterized):
     result = param.Parameter(default=None, doc="The newest jobs.Result, or None.")
     marking = param.Boolean(default=False, doc="Whether minima and saddles are being looked for.")
     basins = param.Parameter(default=None, doc="The newest basins.Basins, or None.")
+    looking = param.Boolean(default=False, doc="Whether the network at the marker is being looked at.")
+    insight = param.Parameter(default=None, doc="The newest insight.Insight, or None.")
     studying = param.Boolean(default=False, doc="Whether the curvature at the marker is being computed.")
     spectrum = param.Parameter(default=None, doc="The newest spectrum.Spectrum, or None.")
 
@@ -141,6 +158,11 @@ class State(param.Parameterized):
             chosen.get(self.subspace, ()),
             self.saved if self.subspace == "saved" else None,
         )
+
+    @property
+    def marker(self) -> Marker:
+        """Where the marker is."""
+        return Marker(float(self.t), self.picked)
 
     def show(self, model: str) -> None:
         """Show a model that was opened on this page, and offer it from now on.
@@ -172,7 +194,7 @@ class State(param.Parameterized):
 
 
 CHOICES = [name for name in Request._fields if name not in ("model", "checkpoints", "saved")]
-CHOICES += ["show_nodes", "show_points", "dark"]
+CHOICES += ["contours", "relief", "show_nodes", "show_points", "dark"]
 
 
 def chosen_state(model: str | None, models: Sequence[str], choices: Mapping[str, Any]) -> State:

@@ -222,6 +222,9 @@ PAGE_SX: dict[str, Any] = {
 }
 """``sx`` of ``panel_material_ui.Page``: it paints its main area as paper, cards need the gray of the page."""
 
+FIGURE_CSS = ":host(:focus:not(:focus-visible)) { outline: none; }"
+"""Of a figure that is tapped: only who comes by the keyboard needs its outline."""
+
 _PLAIN = {"#444444", LIGHT["ink"], DARK["ink"]}  # Bokeh's own color of a label and ours
 
 
@@ -236,7 +239,7 @@ def apply_theme(figure: Plot, dark: bool) -> None:
     """
     colors = DARK if dark else LIGHT
     figure.update(background_fill_color=None, border_fill_color=None, outline_line_color=colors["edge"])
-    for model in figure.references():
+    for model in (figure.title, *figure.above, *figure.below, *figure.left, *figure.right, *figure.center):
         model.update(**_attributes(model, colors))
 
 

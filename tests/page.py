@@ -26,3 +26,23 @@ def choose(page, label, text):
     page.get_by_label(label).first.click()
     page.wait_for_timeout(300)
     page.locator(".MuiMenuItem-root", has_text=re.compile(f"^{re.escape(text)}")).first.click()
+
+
+def marked(view, kind):
+    """Where marks of a kind stand on a map."""
+    signs = view._signs.data
+    return {(x, y) for x, y, sign in zip(signs["x"], signs["y"], signs["kind"], strict=True) if sign == kind}
+
+
+PIXEL = """([alpha, beta]) => {
+  const map = Bokeh.documents[0].all_models; for (const model of map) {
+    if (model.type !== 'Figure' || !model.title?.text.startsWith('β')) continue;
+    const view = Bokeh.index.find_one(model), box = view.canvas_view.el.getBoundingClientRect();
+    return [box.x + view.frame.x_scale.compute(alpha), box.y + view.frame.y_scale.compute(beta)];
+  }
+}"""
+
+
+def pixel(page, alpha, beta):
+    """Where a point of the plane is on the screen."""
+    return page.evaluate(PIXEL, [alpha, beta])

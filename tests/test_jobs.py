@@ -33,6 +33,7 @@ def finish(runner, seconds=30.0):
 def test_a_page_opens_with_the_coarse_surface_and_the_profile_and_waits(runner):
     profiles(runner.state.request, sources.load("digits_mlp").training)
     runner.open(None, None)
+    runner.look()
     first = runner.state.result
     assert int(first.landscape["evaluated"].sum()) == 81
     assert first.landscape["train_loss"].notnull().all()
@@ -125,6 +126,7 @@ def test_a_failing_run_is_one_sentence_and_the_next_one_works(runner, monkeypatc
     with monkeypatch.context() as patch:
         patch.setattr(sources.Source, "subspace", broken)
         runner.open(None, None)
+        runner.look()
     assert runner.state.phase == "failed"
     assert runner.state.message == "The run failed: ValueError: no plane today"
     runner.proceed()

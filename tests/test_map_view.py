@@ -24,6 +24,7 @@ from explorer.views.picture import Mark, Picture, Stroke
 from explorer.views.profile import ProfileView, _beside
 from explorer.views.results import _marks, barrier_of, picture_of
 from explorer.views.surface import Surface3D
+from page import marked
 
 
 def tilted(**changes: object) -> Picture:
@@ -189,12 +190,12 @@ def test_each_line_and_mark_is_drawn_in_its_own_way() -> None:
     view, surface = MapView(), Surface3D()
     view.show(crossing())
     surface.show(crossing(), "")
-    assert [style for style, source in view._strokes.items() if len(source.data["x"])] == ["straight"]
-    assert view._marks["final"].data["x"] == [1.0, 3.0] and view._marks["saddle"].data["y"] == [2.0]
+    assert set(view._strokes.data["style"]) == {"straight", ""}
+    assert marked(view, "final") == {(1.0, 1.5), (3.0, 1.5)} and marked(view, "saddle") == {(2.0, 2.0)}
     assert [stroke["style"] for stroke in surface.strokes] == ["straight"]
     assert [mark["kind"] for mark in surface.marks] == ["final", "final", "shadow", "barrier", "saddle"]
     view.show(tilted())
-    assert all(len(source.data["x"]) == 0 for source in (*view._strokes.values(), *view._marks.values()))
+    assert set(view._strokes.data["style"]) == set(view._signs.data["kind"]) == {""}
 
 
 def test_a_barrier_is_the_largest_height_above_the_straight_line_between_the_ends() -> None:

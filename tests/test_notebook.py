@@ -11,6 +11,7 @@ from pathlib import Path
 import pytest
 import torch
 import torch.nn.functional as F
+from playwright.sync_api import expect
 
 from explorer.numbers import format_number
 from page import DEEP, choose, wait
@@ -142,7 +143,6 @@ def test_pictures_are_displayed_by_functions_and_what_cannot_be_used_is_one_sent
     page.wait_for_function("deep('.bk-contours, .bk-profile').length === 2 && deep('canvas').length > 3")
     assert page.evaluate("deep('h2').filter(e => e.innerText === 'Loss').length") == 3
     told = page.locator(".jp-OutputArea-output", has_text="Inputs and targets of the given data do not fit")
-    told.wait_for(timeout=60_000)
     sentence = r"Inputs and targets of the given data do not fit each other: there are 120 inputs, but 100 [^\n]*"
-    assert re.fullmatch(f"MismatchError: {sentence}", told.inner_text().strip())
+    expect(told).to_have_text(re.compile(rf"^\s*MismatchError: {sentence}\s*$"), timeout=60_000)
     wait(page, lambda: page.evaluate(FITS))

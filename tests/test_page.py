@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 
 from explorer.theme import DARK
-from page import DEEP, choose, wait
+from page import DEEP, choose, marked, pixel, wait
 
 
 def surface(page, what):
@@ -32,20 +32,6 @@ def test_the_loss_on_the_map_at_the_final_checkpoint_is_the_profile_s_last_value
     on_map, error = explorer.picture.value_at(result.path[-1:])
     assert error[0] == 0
     np.testing.assert_allclose(on_map[0], result.profile["train_loss"][-1], rtol=1e-5)
-
-
-PIXEL = """([alpha, beta]) => {
-  const map = Bokeh.documents[0].all_models; for (const model of map) {
-    if (model.type !== 'Figure' || !model.title?.text.startsWith('β')) continue;
-    const view = Bokeh.index.find_one(model), box = view.canvas_view.el.getBoundingClientRect();
-    return [box.x + view.frame.x_scale.compute(alpha), box.y + view.frame.y_scale.compute(beta)];
-  }
-}"""
-
-
-def pixel(page, alpha, beta):
-    """Where a point of the plane is on the screen."""
-    return page.evaluate(PIXEL, [alpha, beta])
 
 
 def tooltip(page, alpha, beta):
@@ -78,9 +64,8 @@ def test_critical_points_are_marked_when_asked_for_and_say_what_they_are(visit):
     page.get_by_text("of this plane", exact=False).first.wait_for()
     found = explorer.state.basins.points
     assert found
-    marks = explorer.map._marks
     for kind in ("minimum", "saddle"):
-        wait(page, lambda kind=kind: len(marks[kind].data["x"]) == sum(p.kind == kind for p in found))
+        wait(page, lambda kind=kind: len(marked(explorer.map, kind)) == sum(p.kind == kind for p in found))
     point = found[0]
     page.mouse.move(*pixel(page, point.x, point.y))
     page.wait_for_timeout(500)
@@ -88,7 +73,7 @@ def test_critical_points_are_marked_when_asked_for_and_say_what_they_are(visit):
     assert told[1].startswith(f"{point.kind} of this plane, ")
     assert told[2].startswith("not of the network: gradient norm 0.")
     page.get_by_role("button", name="Critical points").first.click()
-    wait(page, lambda: not len(marks[point.kind].data["x"]))
+    wait(page, lambda: not marked(explorer.map, point.kind))
 
 
 def test_critical_points_wait_while_a_line_is_drawn(visit):

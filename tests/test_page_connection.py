@@ -72,7 +72,10 @@ def test_the_ways_between_two_networks_lie_in_one_plane_and_one_profile(open_two
     assert bracket["t"] == [np.argmax(losses - chord) / 4]
     top = np.exp(float(bracket["high"][0])) - np.exp(float(bracket["low"][0]))
     assert top == pytest.approx(max(losses - chord), rel=1e-4)
-    assert [len(explorer.map._strokes[way].data["x"]) for way in WAYS] == [41, 41, 41]
+    strokes = explorer.map._strokes.data
+    assert {way: len(x) for way, x in zip(strokes["style"], strokes["xs"], strict=True) if way} == dict.fromkeys(
+        WAYS, 41
+    )
     assert set(explorer.map._names.data["text"]) == {"network A", "network B", "B aligned", height}
     page.wait_for_function(f"deep('.surface3d')[0].dataset.names === 'network A,network B,B aligned,{height}'")
     assert [name for name in WAYS if np.isfinite(explorer.profile.table.data[name]).all()] == WAYS

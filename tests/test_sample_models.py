@@ -189,6 +189,7 @@ def test_training_again_reaches_the_same_loss_and_accuracy(tmp_path, capsys):
         assert abs(again[f"{part}_accuracy"] - card[f"{part}_accuracy"]) < 0.02
 
 
+@pytest.mark.nightly
 def test_training_again_balances_the_pole(tmp_path, capsys):
     assert main(["train", "cartpole_policy", "--folder", str(tmp_path)]) == 0
     assert "41 checkpoints, test return " in capsys.readouterr().out

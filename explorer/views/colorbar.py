@@ -45,7 +45,8 @@ class ColorBar:
         self.figure.grid.visible = False
         self.figure.xaxis.visible = False
         self.figure.title.standoff = 14
-        self.figure.yaxis[0].major_label_standoff = 2
+        (self._axis,) = self.figure.right
+        self._axis.update(ticker=FixedTicker(ticks=[]), major_label_standoff=2)
         bands = {"left": 0, "right": 1}
         self.figure.quad(source=self._bands, fill_color="color", line_color=MAP_INK, line_alpha=0.3, **bands)
         self._frame = self.figure.quad(source=self._range, fill_color=None, **bands)
@@ -60,7 +61,8 @@ class ColorBar:
         self._range.data = {"bottom": [picture.low], "top": [picture.high]}
         self.figure.y_range.update(start=picture.low, end=picture.high)
         ticks = _ticks(picture)
-        self.figure.yaxis[0].update(ticker=FixedTicker(ticks=list(ticks)), major_label_overrides=ticks)
+        self._axis.ticker.ticks = list(ticks)
+        self._axis.major_label_overrides = ticks
         log = picture.scale == "log" and not picture.z_title.endswith("log")
         self.figure.title.text = f"{picture.z_title}, log" if log else picture.z_title
 
@@ -69,7 +71,7 @@ class ColorBar:
         colors = DARK if dark else LIGHT
         apply_theme(self.figure, dark)
         self.figure.outline_line_color = None
-        self.figure.yaxis[0].update(axis_line_color=None, major_tick_line_color=None)
+        self._axis.update(axis_line_color=None, major_tick_line_color=None)
         self._frame.glyph.line_color = colors["edge"]
         self._mark.glyph.line_color = colors["card"]
 

@@ -2,10 +2,8 @@
 
 from __future__ import annotations
 
-import math
 from typing import Any
 
-import numpy as np
 import panel as pn
 from bokeh.core.properties import value
 from bokeh.models import (
@@ -21,11 +19,23 @@ from bokeh.models import (
 )
 from bokeh.plotting import figure
 
-from explorer.theme import DARK, FONT, LIGHT, MAP_HERE, MAP_INK, MAP_LIGHT, apply_theme
+from explorer.theme import DARK, FIGURE_CSS, FONT, LIGHT, MAP_HERE, MAP_INK, MAP_LIGHT, apply_theme
 from explorer.views import colorbar
-from explorer.views.labels import HEIGHT, Label, contour_labels, luminance, pixels
+from explorer.views.labels import HEIGHT, Label, contour_labels
+from explorer.views.layers import (
+    COLORS_ALONE,
+    LINE,
+    SIGN,
+    STROKES,
+    image_columns,
+    line_columns,
+    node_columns,
+    padded,
+    sign_columns,
+    stroke_columns,
+)
 from explorer.views.names import Name, covered, names
-from explorer.views.picture import MOST_LEVELS, Array, Picture
+from explorer.views.picture import MOST_LEVELS, Picture
 
 TOP, BOTTOM, LEFT, RIGHT = 28, 42, 60, 24  # px around the frame; the bar has the same top and bottom
 NARROW_LEFT, NARROW_RIGHT = 36, 8  # px on a phone
@@ -77,11 +87,10 @@ return sign + (size >= 9999.5 ? text.replace(/\\B(?=(\\d{3})+$)/g, ",") : text)
 _ORIGIN = """
 const {x_range, y_range, inner_width, inner_height} = figure
 const near = (place, other, {start, end}, size) => Math.abs((place - other) / (end - start)) * size < 9
-for (const {data} of marks) {
-  const k = data.x.findIndex((x, k) => data.note[k] && near(special_vars.x, x, x_range, inner_width)
-    && near(special_vars.y, data.y[k], y_range, inner_height))
-  if (k >= 0) return data.note[k]
-}
+const {x, y, note} = marks.data
+const k = note.findIndex((text, k) => text && near(special_vars.x, x[k], x_range, inner_width)
+  && near(special_vars.y, y[k], y_range, inner_height))
+if (k >= 0) return note[k]
 if (value === -2) return "nothing to draw here"
 if (value < 0) return "computed here"
 if (!Number.isFinite(value)) return "predicted, error not known"
@@ -91,27 +100,6 @@ return "predicted, error about " + (percent < 0.1 ? "0.1 % or less" : Number(per
 """
 
 _COORDINATE = """return (value < 0 ? "−" : "") + Number(Math.abs(value).toPrecision(3))"""
-
-_EMPTY: dict[str, Any] = {
-    **{"xs": [], "ys": [], "x": math.nan, "y": math.nan, "text": "", "angle": 0.0},
-    **{"color": MAP_INK, "halo": MAP_INK, "width": 0.0, "alpha": 0.0},
-}
-_STROKES = {  # core and casing of each style: width, dashes and where in them it begins, all in px
-    "path": ((2.4, [], 0), (5.2, [], 0)),
-    "straight": ((2, [9, 9], 17), (4.6, [11, 7], 0)),
-    "aligned": ((1.8, [4, 6], 9), (4.4, [6, 4], 0)),
-    "curve": ((3.4, [0, 9], 0), (6, [0, 9], 0)),
-}
-_SIGNS: dict[str, dict[str, Any]] = {  # of the marks
-    "start": {"marker": "square", "size": 10, "fill_color": MAP_LIGHT, "line_color": MAP_INK},
-    "final": {"marker": "diamond", "size": 17, "fill_color": MAP_INK, "line_color": MAP_LIGHT},
-    "shadow": {"marker": "diamond", "size": 14, "fill_color": MAP_LIGHT, "line_color": MAP_INK},
-    "barrier": {"marker": "triangle", "size": 11, "fill_color": MAP_LIGHT, "line_color": MAP_INK},
-    "drop": {"marker": "inverted_triangle", "size": 11, "fill_color": MAP_LIGHT, "line_color": MAP_INK},
-}
-_CROSSES = {"best": "cross", "minimum": "cross", "maximum": "cross", "saddle": "x"}  # cased as lines are
-_LINE_WIDTHS = {True: 1.15, False: 0.75}
-_LINE_ALPHAS = {True: 0.62, False: 0.30}
 
 
 def _source(*columns: str) -> ColumnDataSource:
@@ -133,6 +121,8 @@ class MapView:
         self._plane = ColumnDataSource({"aspect": [CARD_ASPECT]})
         self._scale = ColumnDataSource({"log": [True]})
         self._bounds: tuple[tuple[float, float], tuple[float, float]] | None = None
+        self._picture: Picture | None = None
+        self._only_lines, self._dark = False, dark
         self.figure = _map_figure()
         self.bar = colorbar.ColorBar(TOP, HEIGHT, BOTTOM)
         self._draw_surface()
@@ -155,32 +145,53 @@ class MapView:
         """Draw a picture; zoom and marker stay, unless the plane is another one."""
         self._show_plane(picture)
         bands = picture.bands()
-        self._bands.data = _padded({"xs": bands.xs, "ys": bands.ys, "color": bands.colors})
-        self._solid.data = _padded(_line_columns(picture, dashed=False))
-        self._dashed.data = _padded(_line_columns(picture, dashed=True))
-        written = names(picture)
-        self._names.data = {name: [getattr(one, name) for one in written] for name in Name._fields}
-        labels = contour_labels(picture, covered(picture, written))
-        self._labels.data = _padded({name: [getattr(label, name) for label in labels] for name in Label._fields})
-        self._nodes.data = _node_columns(picture)
-        self._image.data = _image_columns(picture)
+        self._bands.data = padded({"xs": bands.xs, "ys": bands.ys, "color": bands.colors})
+        self._written = names(picture)
+        self._picture = picture
+        self._paint_lines()
+        self._names.data = {name: [getattr(one, name) for one in self._written] for name in Name._fields}
+        self._nodes.data = node_columns(picture)
+        self._image.data = image_columns(picture)
         self._scale.data = {"log": [picture.scale == "log"]}
-        self._show_strokes(picture)
+        self._strokes.data = padded(stroke_columns(picture), 2 * len(STROKES))
+        signs = sign_columns(picture)
+        self._signs.data = padded(signs, max(len(signs["x"]), len(self._signs.data["x"])))
         self.bar.show(picture)
 
     def show_nodes(self, visible: bool) -> None:
         """Show or hide the nodes that were computed."""
-        for renderer in self._node_dots:
-            renderer.visible = visible
+        self._node_dots.visible = visible
+
+    def draw_lines_only(self, only: bool) -> None:
+        """Draw contour lines in the colors of their levels instead of bands, or bands."""
+        self._only_lines = only
+        self.paint(self._dark)
 
     def paint(self, dark: bool) -> None:
         """Set the colors of the light or the dark theme."""
         apply_theme(self.figure, dark)
+        self._dark = dark
+        color = (DARK if dark else LIGHT)["card"] if self._only_lines else "color"
+        self._filled.glyph.update(fill_color=color, line_color=color)
+        self._paint_lines()
         self.bar.paint(dark)
         colors = DARK if dark else LIGHT
         for axis in self.figure.axis:
             axis.update(axis_line_color=None, minor_tick_line_color=None)  # the frame is there
         self._hatch.glyph.update(hatch_color=colors["edge"], fill_color=colors["sunken"])
+
+    def _paint_lines(self) -> None:
+        """Draw the contour lines and their labels."""
+        if self._picture is None:
+            return
+        picture, alone = self._picture, COLORS_ALONE[self._dark] if self._only_lines else None
+        self._lines.data = padded(line_columns(picture, alone), 2 * (MOST_LEVELS + 1))
+        labels = contour_labels(picture, covered(picture, self._written))
+        columns = {name: [getattr(label, name) for label in labels] for name in Label._fields}
+        if alone is not None:
+            colors = DARK if self._dark else LIGHT
+            columns |= {"color": [colors["ink"]] * len(labels), "halo": [colors["card"]] * len(labels)}
+        self._labels.data = padded(columns)
 
     def _show_plane(self, picture: Picture) -> None:
         """Titles always; ranges and aspect only when the bounds change, so that the zoom survives."""
@@ -197,76 +208,52 @@ class MapView:
         self._frame.data = {"left": [left], "right": [right], "bottom": [bottom], "top": [top]}
         self._plane.data = {"aspect": [(right - left) / (top - bottom)]}
 
-    def _show_strokes(self, picture: Picture) -> None:
-        points = {stroke.style: stroke.points for stroke in picture.strokes}
-        for style, source in self._strokes.items():
-            line = points.get(style, np.zeros((0, 2)))
-            source.data = {"x": line[:, 0], "y": line[:, 1]}
-        dots = np.concatenate([np.zeros((0, 2)), *(_thinned(picture, stroke.knots) for stroke in picture.strokes)])
-        self._knots.data = {"x": dots[:, 0], "y": dots[:, 1]}
-        for kind, source in self._marks.items():
-            marks = [mark for mark in picture.marks if mark.kind == kind]
-            source.data = {name: [getattr(mark, name) for mark in marks] for name in ("x", "y", "note")}
-
     def _draw_surface(self) -> None:
         """Everything that follows the metric, from the back to the front."""
         plot = self.figure
         self._frame = _source("left", "right", "bottom", "top")
         self._hatch = plot.quad(source=self._frame, line_color=None, hatch_pattern="/", hatch_scale=9, hatch_weight=1)
         self._bands = _source("xs", "ys", "color")
-        plot.multi_polygons(
+        self._filled = plot.multi_polygons(
             source=self._bands, fill_color="color", line_color="color", line_width=0.6, line_join="round"
         )
         self._image = _source("image", "value", "origin", "x", "y", "dw", "dh", "units")
         self._hover_target = plot.image(source=self._image, palette=[MAP_INK], global_alpha=0)
-        self._solid, self._dashed = (_source("xs", "ys", "color", "width", "alpha") for _ in range(2))
-        for source, dash in ((self._solid, []), (self._dashed, [4, 3])):
-            plot.multi_line(
-                source=source,
-                line_color="color",
-                line_width="width",
-                line_alpha="alpha",
-                line_dash=value(dash),
-            )
+        self._lines = _source(*LINE)
+        _draw_lines(plot, self._lines)
         self._labels = _source("x", "y", "text", "angle", "color", "halo")
         style = {"halo": "halo", "width": 6, "color": "color", "angle": "angle"}
         _haloed(plot, self._labels, text_baseline="middle", **style)
         self._nodes = _source("x", "y")
-        self._node_dots = [
-            plot.scatter(source=self._nodes, size=4.2, color=MAP_LIGHT, alpha=0.85, visible=False),
-            plot.scatter(source=self._nodes, size=2.4, color=MAP_INK, visible=False),
-        ]
+        dots = {"fill_color": MAP_INK, "line_color": MAP_LIGHT, "line_alpha": 0.85, "line_width": 0.9}
+        self._node_dots = plot.scatter(source=self._nodes, size=3.3, visible=False, **dots)
 
     def _draw_strokes(self) -> None:
         """Lines, cased, with their dots; marks with their names."""
         plot = self.figure
-        self._strokes = {style: _source("x", "y") for style in _STROKES}
-        self._marks = {kind: _source("x", "y", "note") for kind in (*_SIGNS, *_CROSSES)}
-        self._knots, self._names = _source("x", "y"), _source(*Name._fields)
-        for style, (core, casing) in _STROKES.items():
-            for color, (width, dash, offset) in ((MAP_INK, casing), (MAP_LIGHT, core)):
-                dashes = {"line_dash": dash, "line_dash_offset": offset}
-                ends = "butt" if dash and dash[0] else "round"
-                style_of = {"color": color, "line_width": width, "line_join": "round", "line_cap": ends, **dashes}
-                plot.line(source=self._strokes[style], **style_of)
-        plot.scatter(source=self._knots, size=6, fill_color=MAP_LIGHT, line_color=MAP_INK, line_width=1.4)
-        for kind, sign in _SIGNS.items():
-            plot.scatter(source=self._marks[kind], line_width=1.8, **sign)
-        for kind, marker in _CROSSES.items():
-            for color, width in ((MAP_LIGHT, 4.4), (MAP_INK, 1.8)):
-                arms = {"size": 12, "color": color, "line_width": width, "line_cap": "round"}
-                plot.scatter(source=self._marks[kind], marker=marker, **arms)
+        self._strokes, self._signs, self._names = _source(*LINE, "style"), _source(*SIGN), _source(*Name._fields)
+        _draw_lines(plot, self._strokes, line_join="round")
+        plot.scatter(
+            source=self._signs,
+            marker="marker",
+            size="size",
+            fill_color="fill",
+            line_color="line",
+            line_width="width",
+            line_cap="round",
+        )
         place = {"x_offset": "right", "y_offset": "down", "text_align": "align", "text_baseline": "middle"}
         _haloed(plot, self._names, text_font_size="13px", text_font_style="bold", **place)
 
     def _draw_marker(self) -> None:
-        """A disc told by its rings, not by its color alone; one source moves all three."""
-        for size, color in ((20.4, MAP_INK), (18, MAP_LIGHT), (12.4, MAP_HERE)):
-            self.figure.scatter(source=self.marker, size=size, color=color, line_color=None, level="overlay")
+        """A disc told by its rings, not by its color alone; one source moves both."""
+        disc = {"source": self.marker, "level": "overlay"}
+        self.figure.scatter(size=20.4, color=MAP_INK, line_color=None, **disc)
+        self.figure.scatter(size=15.2, color=MAP_HERE, line_color=MAP_LIGHT, line_width=2.8, **disc)
 
     def _add_hover(self) -> None:
         coordinate = CustomJSHover(code=_COORDINATE)
-        told = {"shares": self._scale, "figure": self.figure, "marks": list(self._marks.values())}
+        told = {"shares": self._scale, "figure": self.figure, "marks": self._signs}
         tool = HoverTool(
             renderers=[self._hover_target],
             tooltips=_TOOLTIP,
@@ -306,6 +293,7 @@ def _map_figure() -> figure:
         tools=[PanTool(), BoxZoomTool(match_aspect=True), WheelZoomTool(), ResetTool()],
         toolbar_location="above",  # shares the row of the title
         title="",
+        stylesheets=[FIGURE_CSS],
     )
     plot.toolbar.update(logo=None, autohide=True)
     plot.title.standoff = 14  # as that of the bar: both fill the upper border
@@ -327,64 +315,13 @@ def _haloed(plot: figure, source: ColumnDataSource, **given: Any) -> None:
     plot.text(source=source, text_color=color, **given)
 
 
-def _line_columns(picture: Picture, dashed: bool) -> dict[str, list[Any]]:
-    """A row a level; a NaN ends each run."""
-    columns: dict[str, list[Any]] = {name: [] for name in ("xs", "ys", "color", "width", "alpha")}
-    lines = [line for line in picture.lines() if line.dashed == dashed]
-    for level in picture.levels:
-        runs = [line for line in lines if line.level == level]
-        major = picture.is_major(level)
-        dark = luminance(picture.color_of(picture.transform(level))) < 0.08
-        columns["xs"].append(_joined([run.x for run in runs]))
-        columns["ys"].append(_joined([run.y for run in runs]))
-        columns["color"].append(MAP_LIGHT if dark else MAP_INK)
-        columns["width"].append(_LINE_WIDTHS[major])
-        columns["alpha"].append(_LINE_ALPHAS[major])
-    return columns
-
-
-def _joined(runs: list[Array]) -> Array:
-    return np.concatenate([np.append(run, np.nan) for run in runs]) if runs else np.zeros(0)
-
-
-def _padded(columns: dict[str, list[Any]]) -> dict[str, list[Any]]:
-    """The columns with empty rows up to a fixed number.
-
-    BokehJS takes new columns in steps, paints between them, and fails when there are fewer rows than before.
-    """
-    return {name: [*column, *[_EMPTY[name]] * (MOST_LEVELS + 1 - len(column))] for name, column in columns.items()}
-
-
-def _node_columns(picture: Picture) -> dict[str, Array]:
-    rows, columns = np.nonzero(picture.evaluated)
-    return {"x": picture.x[columns], "y": picture.y[rows]}
-
-
-def _image_columns(picture: Picture) -> dict[str, list[Any]]:
-    """An invisible image whose pixels are centered on the nodes, for the tooltip."""
-    (left, right), (bottom, top) = picture.x_bounds, picture.y_bounds
-    rows, columns = picture.values.shape
-    wide, high = (right - left) / (columns - 1), (top - bottom) / (rows - 1)
-    origin = np.where(picture.evaluated, -1.0, picture.error)
-    origin = np.where(np.isfinite(picture.values), origin, -2.0)
-    values = picture.values.astype(np.float32)
-    return {
-        "image": [np.zeros(values.shape, dtype=np.uint8)],
-        "value": [values],
-        "origin": [origin.astype(np.float32)],
-        "x": [left - wide / 2],
-        "y": [bottom - high / 2],
-        "dw": [wide * columns],
-        "dh": [high * rows],
-        "units": [picture.units],
+def _draw_lines(plot: figure, source: ColumnDataSource, **given: Any) -> None:
+    style = {
+        "color": "color",
+        "width": "width",
+        "alpha": "alpha",
+        "dash": "dash",
+        "dash_offset": "offset",
+        "cap": "cap",
     }
-
-
-def _thinned(picture: Picture, knots: Array) -> Array:
-    """Dots of a line without those nearer than 8 px to the one before; the last always stays."""
-    scale = pixels(picture)
-    kept: list[Array] = []
-    for point in knots[:-1]:
-        if not kept or np.hypot(*((point - kept[-1]) * scale)) >= 8:
-            kept.append(point)
-    return np.array([*kept, *knots[-1:]]).reshape(-1, 2)
+    plot.multi_line(source=source, **{f"line_{name}": column for name, column in style.items()}, **given)

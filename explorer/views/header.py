@@ -6,10 +6,11 @@ from pathlib import Path
 from typing import ClassVar
 
 import param
-from panel.custom import JSComponent
+
+from explorer.views.component import Component
 
 
-class Header(JSComponent):
+class Header(Component):
     """Title, status and the progress line at the header's lower edge.
 
     It also tells the page what only the browser knows: ``narrow``, and it gives the document its theme.
@@ -25,4 +26,4 @@ class Header(JSComponent):
     inline = param.Boolean(default=False, doc="Whether it stands in a notebook, to which the document belongs.")
     narrow = param.Boolean(default=False, doc="Set by the browser: too narrow for the drawer beside the pictures.")
 
-    _esm: ClassVar[Path] = Path(__file__).parent / "header.js"
+    _bundle: ClassVar[Path] = Path(__file__).parent / "header.js"

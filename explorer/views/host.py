@@ -6,13 +6,14 @@ from pathlib import Path
 from typing import ClassVar
 
 import param
-from panel.custom import JSComponent
+
+from explorer.views.component import Component
 
 
-class Host(JSComponent):
+class Host(Component):
     """Draws nothing; it is there as soon as what it stands beside is, and tells what only the browser knows."""
 
     dark = param.Boolean(default=False, doc="Set by the browser: whether the notebook is dark.")
     shown = param.Integer(default=0, doc="A counter: the browser adds one where it is displayed.")
 
-    _esm: ClassVar[Path] = Path(__file__).parent / "host.js"
+    _bundle: ClassVar[Path] = Path(__file__).parent / "host.js"

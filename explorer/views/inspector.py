@@ -13,7 +13,10 @@ TRUSTED = 0.1  # the map can be trusted where it is within this share of the tru
 
 
 class Reading(NamedTuple):
-    """What is known at the marker: ``true`` on the set the map shows, ``others`` on other ones, their errors."""
+    """What is known at the marker: ``true`` on the set the map shows, ``others`` on other ones, their errors.
+
+    ``gradient_norm`` comes a little later; None says that it may. ``nearest`` is a checkpoint and its distance.
+    """
 
     where: str
     metric: str
@@ -30,6 +33,9 @@ class Reading(NamedTuple):
     place: str = "plane"
     exact: bool = True
     beside: tuple[tuple[str, float], ...] = ()
+    gradient_norm: float | None = None
+    nearest: tuple[str, float] | None = None
+    picked: bool = False
 
 
 def _verdict(r: Reading) -> tuple[str, str]:
@@ -70,8 +76,13 @@ def _accuracy(shares: Mapping[str, float]) -> str:
     return _row(label, " / ".join(f"{share * 100:.1f} %" for share in shares.values()))
 
 
-def inspector_html(r: Reading) -> str:
-    """The card's body as HTML."""
+def inspector_html(r: Reading, does: str = "") -> str:
+    """The card's body as HTML.
+
+    Args:
+        r: What is known.
+        does: What the network does, as HTML.
+    """
     kind, verdict = _verdict(r)
     on_it = not r.residual or r.share < 1e-4  # to rounding
     share = "" if math.isnan(r.share) or on_it else f"{r.share * 100:.1f} % of the way to the end"
@@ -90,16 +101,25 @@ def inspector_html(r: Reading) -> str:
             for name, (value, stderr) in zip(r.names[1:], r.others, strict=True)
         ),
         _accuracy(r.accuracy) if r.accuracy else "",
-        _row(f"Distance from the {r.place}", "0" if on_it else format_number(r.residual, 2), share),
+        _gradient(r.gradient_norm),
+        _row(f"Distance from {r.nearest[0]}", format_number(r.nearest[1], 2)) if r.nearest is not None else "",
+        "" if r.picked else _row(f"Distance from the {r.place}", "0" if on_it else format_number(r.residual, 2), share),
     ]
     units = f"{escape(r.units)}, " if r.units else ""
     doubt = _plus_minus(r.stderr, r.true)
     below = "between two exact values: interpolated" if not r.exact else f"{doubt} from sampling" if doubt else ""
     return f"""<div class="columns"><div>
-<div class="where"><i></i><b>At the marker</b><span>{escape(r.where)}</span></div>
+<div class="where"><i></i><b>{"At the point" if r.picked else "At the marker"}</b><span>{escape(r.where)}</span></div>
 <div class="big"><b>{format_number(r.true)}</b><span>{units}{r.names[0]}<br>
 {below}</span></div>
-<p class="verdict {kind}">{escape(verdict)}</p></div><table>{"".join(rows)}</table></div>"""
+<p class="verdict {kind}">{escape(verdict)}</p></div><table>{"".join(rows)}</table>{does}</div>"""
+
+
+def _gradient(norm: float | None) -> str:
+    """The row of the gradient norm, whose room is kept until it is known."""
+    if norm is None:
+        return _row("Gradient norm", "…")
+    return _row("Gradient norm", format_number(norm)) if math.isfinite(norm) else ""
 
 
 CSS = """
@@ -116,5 +136,6 @@ table { border-collapse: collapse; width: 100%; } th { text-align: left; font-si
 td { text-align: right; } th, td { padding: 3px 0; border-top: 1px solid var(--hair); }
 .columns { display: grid; gap: 0 32px; align-items: start;
   grid-template-columns: repeat(auto-fit, minmax(min(100%, 260px), 1fr)); }
+.columns > table { grid-row: span 2; }
 tr:first-child > * { border-top: 0; }
 """

@@ -3,15 +3,17 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Mapping
 from dataclasses import replace
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 
 from explorer.basins import Basins, Stationary
+from explorer.insight import Insight, said
 from explorer.jobs import Result
 from explorer.numbers import format_number
-from explorer.state import DERIVED, SET_NAMES, SPLITS, SUBSPACES
+from explorer.state import DERIVED, SET_NAMES, SPLITS, SUBSPACES, Marker
 from explorer.tracks import LINE_NAMES, PER_INTERVAL
 from explorer.views.curve import CurvePicture
 from explorer.views.inspector import Reading
@@ -213,33 +215,82 @@ def _axis_titles(result: Result) -> tuple[str, str]:
     return f"α: random direction{how}", "β: random"
 
 
-def reading_of(result: Result, picture: Picture | CurvePicture, t: float) -> Reading | None:
-    """What is known at a place of the track; None until the exact values are."""
-    known, metric, track, split = result.profile, result.request.metric, result.track, result.request.split
-    if known is None:
+def reading_of(
+    result: Result, picture: Picture | CurvePicture, at: Marker, insight: Insight | None = None
+) -> Reading | None:
+    """What is known at the marker; None until the exact values are.
+
+    Args:
+        result: What a run has found.
+        picture: Of it.
+        at: The marker.
+        insight: The newest look at a network of this picture, if there was one.
+    """
+    here = insight if insight is not None and insight.at == at else None
+    place = _on_track(result, at.t) if at.picked is None else _at_point(result, at, here)
+    metric, split, measure, source = result.request.metric, result.request.split, result.measure, result.source
+    if f"{split}_{metric}" not in place.values:
         return None
-    measure, splits = result.measure, [split, *(s for s in result.source.splits if s != split)]
-    k = min(round(t * PER_INTERVAL), len(result.path) - 1)
-    values, errors = picture.value_at(result.path[k : k + 1])
-    value, error = float(values[0]), float(errors[0])
+    splits = [s for s in dict.fromkeys([split, *source.splits]) if f"{s}_{metric}" in place.values]
+    (value,), (error,) = picture.value_at(place.point)
+    true, *others = (
+        (float(place.values[f"{s}_{metric}"]), float(place.values[f"{s}_{metric}_stderr"])) for s in splits
+    )
+    slope = None if "loss" in source.offered else math.nan
     return Reading(
-        where=track.where(min(t, len(track.stops) - 1)),
+        where=place.where,
         metric=measure.noun,
         names=tuple(measure.of(SET_NAMES[s]) for s in splits),
         units=measure.units,
-        true=float(known[f"{split}_{metric}"][k]),
-        stderr=float(known[f"{split}_{metric}_stderr"][k]),
-        others=tuple((float(known[f"{s}_{metric}"][k]), float(known[f"{s}_{metric}_stderr"][k])) for s in splits[1:]),
-        accuracy={SET_NAMES[s]: float(known[f"{s}_accuracy"][k]) for s in SPLITS if f"{s}_accuracy" in known},
-        exact=k % measure.each == 0,
-        on_map=value,
-        map_error=math.expm1(error) * value if picture.scale == "log" else error,
+        true=true[0],
+        stderr=true[1],
+        others=tuple(others),
+        accuracy={SET_NAMES[s]: place.values[f"{s}_accuracy"] for s in SPLITS if f"{s}_accuracy" in place.values},
+        exact=place.exact,
+        on_map=float(value),
+        map_error=math.expm1(error) * float(value) if picture.scale == "log" else float(error),
+        residual=place.residual,
+        share=place.share,
+        beside=place.beside,
+        place="line" if result.request.is_line else "plane",
+        gradient_norm=slope if here is None else here.gradient_norm,
+        nearest=place.nearest,
+        picked=at.picked is not None,
+    )
+
+
+class _Place(NamedTuple):
+    """What is known of the network at a place, by the names of metrics, and where it is."""
+
+    values: Mapping[str, float]
+    point: Array
+    where: str
+    exact: bool = True
+    residual: float = 0.0
+    share: float = math.nan
+    beside: tuple[tuple[str, float], ...] = ()
+    nearest: tuple[str, float] | None = None
+
+
+def _on_track(result: Result, t: float) -> _Place:
+    track, name = result.track, _variable(result)
+    k = min(round(t * PER_INTERVAL), len(result.path) - 1)
+    beside = ((LINE_NAMES[line], found) for line, found in result.profiles.items() if line != track.followed)
+    return _Place(
+        {name: float(values[k]) for name, values in (result.profile or {}).items()},
+        result.path[k : k + 1],
+        track.where(min(t, len(track.stops) - 1)),
+        exact=k % result.measure.each == 0,
         residual=float(result.residual[k]),
         share=float(result.relative[k]),
-        beside=tuple(
-            (LINE_NAMES[line], float(values[f"{split}_{metric}"][k]))
-            for line, values in result.profiles.items()
-            if line != track.followed
-        ),
-        place="line" if result.request.is_line else "plane",
+        beside=tuple((line, float(found[name][k])) for line, found in beside),
     )
+
+
+def _at_point(result: Result, at: Marker, here: Insight | None) -> _Place:
+    nearest = None
+    if here is not None and here.nearest is not None:
+        k, distance = here.nearest
+        nearest = f"checkpoint {k + 1}, {result.source.training.said(k)}", distance
+    values = {} if here is None else here.values
+    return _Place(values, np.array([at.picked]), said(at, result.track), nearest=nearest)

@@ -6,12 +6,12 @@ from pathlib import Path
 from typing import ClassVar
 
 import param
-from panel.custom import JSComponent
 
 from explorer.tracks import Track
+from explorer.views.component import Component
 
 
-class PathSlider(JSComponent):
+class PathSlider(Component):
     """Moves along a track; the arrow keys go from one stop to the next.
 
     ``t`` changes in the browser first, so that a ``jscallback`` on it runs whether or not the server answers.
@@ -35,4 +35,4 @@ class PathSlider(JSComponent):
         words = {"label": track.slider, "saying": track.saying, "digits": track.digits, "stop": track.stop}
         self.param.update(stops=list(track.stops), **words, label_start=start, label_end=end, t=t)
 
-    _esm: ClassVar[Path] = Path(__file__).parent / "slider.js"
+    _bundle: ClassVar[Path] = Path(__file__).parent / "slider.js"

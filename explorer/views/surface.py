@@ -7,9 +7,9 @@ from typing import Any, ClassVar
 
 import numpy as np
 import param
-from panel.custom import JSComponent
 
 from explorer.numbers import format_level
+from explorer.views.component import Component
 from explorer.views.picture import Picture
 
 
@@ -23,7 +23,7 @@ def _empty(columns: int) -> np.ndarray:
     return np.zeros((0, columns), dtype=np.float32)
 
 
-class Surface3D(JSComponent):
+class Surface3D(Component):
     """A landscape over a plane of parameter space, seen in perspective.
 
     Height and colour both show ``z``, clipped to ``low`` .. ``high``. Contour lines and other lines lie
@@ -79,6 +79,7 @@ class Surface3D(JSComponent):
     )
     nodes: np.ndarray = param.Array(default=_empty(2), doc="Coordinates of the computed nodes, of shape (n, 2).")
     show_nodes: bool = param.Boolean(default=False, doc="Whether to draw the computed nodes.")
+    exaggeration: float = param.Number(default=1.0, bounds=(0, None), doc="The height is drawn so many times as large.")
 
     x_title: str = param.String(default="α", doc="Title of the alpha axis.")
     y_title: str = param.String(default="β", doc="Title of the beta axis.")
@@ -91,7 +92,7 @@ class Surface3D(JSComponent):
     reset: int = param.Integer(default=0, doc="A counter: any change goes back to the default view.")
     alt: str = param.String(default="Loss surface", doc="What the picture shows, for screen readers.")
 
-    _esm: ClassVar[pathlib.Path] = pathlib.Path(__file__).parent / "surface3d.js"
+    _bundle: ClassVar[pathlib.Path] = pathlib.Path(__file__).parent / "surface3d.js"
 
     def show(self, picture: Picture, alt: str) -> None:
         """Draw a picture; camera and marker stay."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import numpy as np
+from bokeh.models import Grid
 from bokeh.plotting import figure
 from numpy.typing import NDArray
 
@@ -17,10 +18,11 @@ def tick_values(plot: figure, low: float, high: float, scale: str) -> None:
     change = np.log if scale == "log" else np.asarray
     values = [v for v in values if change(v) - low > 0.04 * (high - low)]  # a label at the very edge is cut
     ticks = [float(v) for v in change(values)]
-    axis = plot.yaxis[0]
+    axis = plot.left[0]
     axis.ticker.update(ticks=ticks, minor_ticks=[float(v) for v in change(minor)])
     axis.major_label_overrides = {t: number(v) for t, v in zip(ticks, values, strict=True)}
-    plot.ygrid[0].ticker.ticks = [float(v) for v in change(grid)]
+    (grid_lines,) = (g for g in plot.center if isinstance(g, Grid) and g.dimension == 1)
+    grid_lines.ticker.ticks = [float(v) for v in change(grid)]
 
 
 def drawn(values: Array, scale: str) -> Array:

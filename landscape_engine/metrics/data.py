@@ -163,11 +163,15 @@ class Examples:
         """Number of examples: of rows, or of the entries of the first tensor of each batch."""
         return len(self._pair[0]) if self._pair is not None else sum(map(length, self.batches()))
 
-    def few(self) -> Any:
-        """The first two examples, or the first batch if its tensors do not all have one row an example."""
+    def few(self, count: int = 2) -> Any:
+        """The first examples, all of one batch; that batch whole if its tensors do not have one row an example.
+
+        Args:
+            count: How many, at most.
+        """
         batch = next(iter(self.batches()))
         rows = {len(t) if t.ndim else 0 for t in tensors(batch)}
-        return replace(batch, lambda t: t[:2]) if len(rows) == 1 and rows != {0} else batch
+        return replace(batch, lambda t: t[:count]) if len(rows) == 1 and rows != {0} else batch
 
     def outputs(self, model: ModelWrapper, batch: Any) -> Any:
         """What the model makes of a batch, which it cannot change.

@@ -189,11 +189,12 @@ function luminance(hex) {
 
 /** The plane, its heights and the mapping from plane to world coordinates. */
 class Field {
-  constructor({ z, low, high, xBounds, yBounds }) {
+  constructor({ z, low, high, xBounds, yBounds, exaggeration }) {
     const shape = z?.shape ?? [0, 0];
     [this.ny, this.nx] = shape;
     this.z = z;
     this.low = low;
+    this.exaggeration = exaggeration;
     this.span = high > low ? high - low : 1;
     [this.x0, this.x1] = xBounds;
     [this.y0, this.y1] = yBounds;
@@ -203,7 +204,7 @@ class Field {
     this.scale = 1 / Math.min(width, depth);
     this.halfX = (width * this.scale) / 2;
     this.halfY = (depth * this.scale) / 2;
-    this.relief = Math.max(RELIEF, FLAT_RELIEF * 2 * Math.max(this.halfX, this.halfY));
+    this.relief = exaggeration * Math.max(RELIEF, FLAT_RELIEF * 2 * Math.max(this.halfX, this.halfY));
   }
 
   get drawable() {
@@ -823,7 +824,7 @@ class SurfaceView {
     const watch = (names, ...parts) => {
       for (const name of names) model.on(name, () => this.invalidate(...parts));
     };
-    watch(['z', 'low', 'high', 'x_bounds', 'y_bounds'], 'surface', 'contours', 'strokes', 'marks', 'nodes', 'marker', 'labels');
+    watch(['z', 'low', 'high', 'x_bounds', 'y_bounds', 'exaggeration'], 'surface', 'contours', 'strokes', 'marks', 'nodes', 'marker', 'labels');
     watch(['palette'], 'palette', 'contours');
     watch(['contours'], 'contours');
     watch(['strokes', 'knots'], 'strokes');
@@ -930,12 +931,12 @@ class SurfaceView {
   }
 
   #readSurface(stale) {
-    const { z, low, high, x_bounds: xBounds, y_bounds: yBounds } = this.model;
-    this.field = new Field({ z, low, high, xBounds, yBounds });
+    const { z, low, high, x_bounds: xBounds, y_bounds: yBounds, exaggeration } = this.model;
+    this.field = new Field({ z, low, high, xBounds, yBounds, exaggeration });
     this.mesh.update(this.field);
     this.el.dataset.size = `${this.field.nx} x ${this.field.ny}`;
     // A finer surface of the same plane keeps the camera; another plane is framed anew unless the reader has turned it.
-    const bounds = [...xBounds, ...yBounds].join();
+    const bounds = [...xBounds, ...yBounds, exaggeration].join();
     if (!this.fitted || (bounds !== this.fitted && !this.turned)) stale.add('home');
   }
 
@@ -1113,7 +1114,7 @@ class SurfaceView {
     this.#look(HOME_AZIMUTH, HOME_ELEVATION, distance);
     this.#settle();
     this.turned = false;
-    this.fitted = [field.x0, field.x1, field.y0, field.y1].join();
+    this.fitted = [field.x0, field.x1, field.y0, field.y1, field.exaggeration].join();
   }
 
   #onKey(event) {

@@ -1,0 +1,107 @@
+"""The marker: where it is on every picture, and the card that tells of the network there."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from bokeh.events import Tap
+from bokeh.models import ColumnDataSource, CustomJS
+
+from explorer.jobs import Result
+from explorer.state import State
+from explorer.tracks import PER_INTERVAL
+from explorer.views.behavior import CSS as BEHAVIOR_CSS
+from explorer.views.behavior import behavior_html
+from explorer.views.cards import text
+from explorer.views.colorbar import POINTER
+from explorer.views.contours import MapView
+from explorer.views.curve import CurvePicture, CurveView, as_table
+from explorer.views.inspector import CSS as INSPECTOR_CSS
+from explorer.views.inspector import inspector_html
+from explorer.views.picture import Picture
+from explorer.views.results import reading_of
+from explorer.views.slider import PathSlider
+from explorer.views.surface import Surface3D
+
+FOLLOW = """
+const path = table.data.alpha, beta = table.data.beta;
+if (path.length) {
+  const t = Math.max(0, Math.min((path.length - 1) / 4, source.t)) * 4, k = Math.min(path.length - 2, Math.floor(t));
+  const w = t - k, a = path[k] * (1 - w) + path[k + 1] * w, b = beta[k] * (1 - w) + beta[k + 1] * w;
+  marker.data = {x: [a], y: [b]};
+  const z = table.data.z[k] * (1 - w) + table.data.z[k + 1] * w;
+  pointer.data = {x: [POINTER], y: [z]};
+  on_curve.data = {x: [a], y: [z]};
+  surface.data.marker = [a, b];
+}
+""".replace("POINTER", str(POINTER))
+GO_THERE = "marker.data = {x: [cb_obj.x], y: [cb_obj.y]}"
+
+
+class MarkerView:
+    """Moves the marker of all pictures, along the track in the browser itself, and tells what is there.
+
+    Args:
+        state: Says where it is.
+        plane: The map.
+        curve: Of a line.
+        surface: In three dimensions.
+        slider: Moves it along the track.
+
+    Attributes:
+        path: The track on the picture: alpha, beta and the height.
+        card: The network at the marker, in words.
+    """
+
+    def __init__(self, state: State, plane: MapView, curve: CurveView, surface: Surface3D, slider: PathSlider) -> None:
+        self.state, self.map, self.curve, self.surface = state, plane, curve, surface
+        self.path = ColumnDataSource({"alpha": [], "beta": [], "z": []})
+        self.card = text("", INSPECTOR_CSS, BEHAVIOR_CSS, sizing_mode="stretch_width")
+        self._shown: tuple[Result, Any] | None = None
+        marks = {"table": self.path, "marker": plane.marker, "pointer": plane.bar.pointer, "on_curve": curve.marker}
+        slider.jscallback(args={**marks, "surface": surface}, t=FOLLOW)
+        plane.figure.js_on_event(Tap, CustomJS(args={"marker": plane.marker}, code=GO_THERE))
+        plane.figure.on_event(Tap, lambda event: self._pick(event.x, event.y))
+        curve.figure.on_event(Tap, lambda event: self._pick(event.x))
+
+    def show(self, result: Result, picture: Picture | CurvePicture) -> None:
+        """Take another picture; the marker stays where it is."""
+        self._shown = result, picture
+        self.path.data = as_table(result.path, picture)
+        self.place()
+        self.tell()
+
+    def place(self) -> None:
+        """Put the marker where the state has it, on every picture."""
+        if self._shown is None:
+            return
+        result, picture = self._shown
+        if self.state.picked is not None:
+            alpha, beta = (*self.state.picked, 0.0)[:2]
+            z = float(picture.height_at([self.state.picked])[0])
+        else:
+            k = min(round(self.state.t * PER_INTERVAL), len(result.path) - 1)
+            alpha, beta, z = (float(self.path.data[name][k]) for name in ("alpha", "beta", "z"))
+        self.map.marker.data = {"x": [alpha], "y": [beta]}
+        self.map.bar.pointer.data = {"x": [POINTER], "y": [z]}
+        self.curve.marker.data = {"x": [alpha], "y": [z]}
+        self.surface.marker = [alpha, beta]
+
+    def tell(self) -> None:
+        """Write what is known of the network at the marker."""
+        if self._shown is None:
+            return
+        result, picture = self._shown
+        insight = self.state.insight if self.state.insight and self.state.insight.request == result.request else None
+        reading = reading_of(result, picture, self.state.marker, insight)
+        if reading is not None:
+            does = behavior_html(insight.behavior, result.source.splits[-1]) if insight and insight.behavior else ""
+            self.card.object = inspector_html(reading, does)
+
+    def _pick(self, *point: float) -> None:
+        """Take a point of the picture, if it is inside."""
+        if self._shown is not None:
+            bounds = self._shown[0].subspace.bounds
+            inside = all(low <= x <= high for x, (low, high) in zip(point, bounds, strict=True))
+            self.state.picked = tuple(map(float, point)) if inside else self.state.picked
+            self.place()

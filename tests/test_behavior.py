@@ -1,0 +1,121 @@
+"""What a network does with its examples, against networks whose answers are known."""
+
+import copy
+
+import numpy as np
+import pytest
+import torch
+from torch import nn
+
+import landscape_engine as le
+from explorer.behavior import behavior
+from explorer.insight import Insight, insight, network_at, said
+from explorer.sources import load
+from explorer.state import Marker, State
+from explorer.views.behavior import behavior_html
+from landscape_engine.metrics import Examples
+
+
+def fixed(outputs):
+    """A model that gives these outputs, whatever its inputs."""
+    model = nn.Linear(1, 1)
+    model.forward = lambda x: outputs[: len(x)]
+    return le.wrap_model(model)
+
+
+def test_the_most_confident_mistakes_come_first_and_right_answers_are_none():
+    chances = torch.tensor([[0.9, 0.1], [0.2, 0.8], [0.3, 0.7], [0.05, 0.95]])
+    targets = torch.tensor([0, 0, 0, 0])
+    for outputs in (chances, chances.log(), chances.log() + 7):  # a softmax does not see a constant
+        found = behavior(fixed(outputs), Examples((torch.zeros(4, 5), targets)))
+        assert (found.count, found.wrong, found.classes) == (4, 3, 2)
+        assert [(m.number, m.target, m.said) for m in found.mistakes] == [(3, 0, 1), (1, 0, 1), (2, 0, 1)]
+        assert [m.confidence for m in found.mistakes] == pytest.approx([0.95, 0.8, 0.7])
+        assert all(m.picture is None for m in found.mistakes)
+    right = behavior(fixed(chances[:1]), Examples((torch.zeros(1, 5), targets[:1])))
+    assert right.wrong == 0 and right.mistakes == () and "None of 1." in behavior_html(right, "test")
+
+
+def test_inputs_that_are_pictures_are_shown_also_if_they_are_flat_and_others_are_not():
+    rows, columns = np.mgrid[:8, :8] / 7.0
+    smooth = torch.tensor(np.stack([rows, columns, rows * columns]), dtype=torch.float32)
+    wrong = fixed(torch.tensor([[0.0, 1.0]] * 3))
+    targets = torch.zeros(3, dtype=torch.long)
+    for inputs in (smooth, smooth[:, None], smooth.reshape(3, 64)):
+        first = next(m for m in behavior(wrong, Examples((inputs, targets))).mistakes if m.number == 0)
+        assert np.array_equal(first.picture, (255 * smooth[0]).byte().numpy())
+    color = smooth[:, None].repeat(1, 3, 1, 1)
+    assert behavior(wrong, Examples((color, targets))).mistakes[0].picture.shape == (8, 8, 3)
+    noise = torch.randn(3, 64, generator=torch.Generator().manual_seed(0))
+    assert behavior(wrong, Examples((noise, targets))).mistakes[0].picture is None
+
+
+def test_the_plane_of_the_inputs_is_cut_where_the_network_cuts_it():
+    model = nn.Linear(2, 2)
+    with torch.no_grad():
+        model.weight.copy_(torch.tensor([[-1.0, 0.0], [1.0, 0.0]]))  # class 1 where x > 0.5
+        model.bias.copy_(torch.tensor([0.5, -0.5]))
+    points = torch.tensor([[-1.0, 0.0], [0.0, 3.0], [1.0, 1.0], [3.0, -1.0]])
+    found = behavior(le.wrap_model(model), Examples((points, torch.tensor([0, 1, 1, 1])))).regions
+    assert found.low == pytest.approx([-1.24, -1.24]) and found.high == pytest.approx([3.24, 3.24])
+    x = np.linspace(found.low[0], found.high[0], found.classes.shape[1])
+    assert np.array_equal(found.classes, np.broadcast_to(x > 0.5, found.classes.shape))
+    assert found.confidence == pytest.approx(
+        np.broadcast_to(1 / (1 + np.exp(-2 * abs(x - 0.5))), x.shape * 2), abs=1e-6
+    )
+    assert found.wrong.tolist() == [False, True, False, False]
+
+
+def test_sequences_show_their_last_tokens_the_worst_first_and_ignored_ones_do_not_count():
+    outputs = nn.functional.one_hot(torch.tensor([[1, 2, 0], [1, 1, 1]]), 3).float()
+    targets = torch.tensor([[1, 2, -100], [0, 1, 0]])
+    found = behavior(fixed(outputs), Examples((torch.zeros(2, 3, dtype=torch.long), targets)))
+    assert (found.count, found.wrong, found.classes) == (5, 2, 3)
+    assert found.sequences[0] == (1, (0, 1, 0), (1, 1, 1))
+    html = behavior_html(found, "all")
+    assert "2 of 5 tokens are wrong (40.0 %)" in html and html.count("<b title='it says 1'>0</b>") == 2
+
+
+@pytest.mark.parametrize(
+    ("outputs", "targets"),
+    [
+        (torch.zeros(3, 1), torch.zeros(3, 1)),
+        (torch.zeros(3), torch.zeros(3, dtype=torch.long)),
+        ([1, 2], torch.ones(3)),
+    ],
+)
+def test_what_tells_no_classes_apart_has_no_behavior(outputs, targets):
+    assert behavior(fixed(outputs), Examples((torch.zeros(3, 2), targets))) is None
+
+
+def test_a_point_of_the_picture_is_the_network_that_stands_there():
+    source, state = load("spirals_mlp"), State(model="spirals_mlp", metric="accuracy", subspace="trajectory")
+    request = state.request
+    track, plane = source.track(request), source.subspace(request)
+    found = insight(request, track, plane, Marker(0.0, (-3.0, 2.0)))
+    assert isinstance(found, Insight) and said(found.at, track) == "at α −3, β 2"
+    network = network_at(found.at, track, plane)
+    state_there = plane.state_at((-3.0, 2.0))
+    assert all(torch.equal(network.parameters[name], state_there[name]) for name in network.parameters)
+    module = copy.deepcopy(source.sample.model)
+    module.load_state_dict(state_there)
+    inputs, targets = source.sample.test
+    wrong = int((module(inputs).argmax(1) != targets).sum())
+    assert found.values["test_accuracy"] == pytest.approx(1 - wrong / len(targets))
+    assert found.behavior.wrong == wrong and found.behavior.regions.wrong.sum() == wrong
+    loss = nn.functional.cross_entropy(module(source.sample.train[0]), source.sample.train[1])
+    assert found.values["train_loss"] == pytest.approx(loss.item(), rel=1e-5)
+    slopes = torch.autograd.grad(loss, list(module.parameters()))
+    assert found.gradient_norm == pytest.approx(float(sum(g.square().sum() for g in slopes).sqrt()), rel=1e-4)
+    states = [source.sample.trajectory[k] for k in range(len(source.steps))]
+    off = [sum(float((s[n] - t).square().sum()) for n, t in network.parameters.items()) ** 0.5 for s in states]
+    assert found.nearest == (int(np.argmin(off)), pytest.approx(min(off), rel=1e-5))
+
+
+def test_on_the_track_values_are_known_and_the_network_is_that_of_the_checkpoint():
+    source, state = load("digits_mlp"), State()
+    request = state.request
+    track, plane = source.track(request), source.subspace(request)
+    found = insight(request, track, plane, Marker(5.0), thorough=False)
+    assert found.values == {} and np.isnan(found.gradient_norm) and found.nearest == (5, 0.0)
+    assert said(found.at, track) == f"step {source.steps[5]}"

@@ -1,0 +1,84 @@
+"""The network at the marker, on the track and where a person taps, in a real browser."""
+
+import re
+
+import numpy as np
+import torch.nn.functional as F
+from playwright.sync_api import expect
+
+import sample_models
+from explorer.numbers import format_number
+from page import choose, pixel, wait
+
+SLIDER = "input[type=range][aria-label='Position on the training path']"
+
+
+def test_a_point_that_is_tapped_is_a_network_one_sees_behave_until_the_slider_moves(visit):
+    page, explorer = visit()
+    mistakes = page.get_by_text("Most confident mistakes")
+    mistakes.wait_for()
+    page.mouse.click(*pixel(page, -5.0, -4.0))
+    wait(page, lambda: explorer.state.insight is not None and explorer.state.insight.at.picked is not None)
+    at = explorer.state.insight.at.picked
+    np.testing.assert_allclose(at, (-5.0, -4.0), atol=0.1)
+    page.get_by_text("At the point").wait_for()
+    sample = sample_models.load("digits_mlp")
+    sample.model.load_state_dict(explorer.state.result.subspace.state_at(at))
+    inputs, targets = sample.train
+    expect(page.locator(".big b").first).to_have_text(
+        format_number(F.cross_entropy(sample.model(inputs), targets).item())
+    )
+    page.wait_for_function(
+        f"deep('.surface3d')[0].dataset.marker.split(',').every((x, k) => Math.abs(x - {list(at)}[k]) < 0.01)"
+    )
+    inputs, targets = sample.test
+    chances = sample.model(inputs).softmax(1)
+    wrong = chances.argmax(1) != targets
+    page.get_by_text(f"{int(wrong.sum())} of 360 test examples are wrong").wait_for()
+    k = int((chances.max(1).values * wrong).argmax())
+    first = page.locator(".thumbs figcaption").first
+    expect(first).to_have_text(f"{int(targets[k])} as {int(chances[k].argmax())}")
+    assert page.locator(".thumbs img").first.evaluate("e => [e.naturalWidth, e.naturalHeight]") == [8, 8]
+    page.locator(SLIDER).focus()
+    page.keyboard.press("Home")
+    page.get_by_text("At the marker", exact=True).wait_for()
+    page.get_by_text("checkpoint 1 of 43, step 0").first.wait_for()
+    assert explorer.state.picked is None
+
+
+def test_points_of_the_plane_are_seen_told_apart_and_a_line_has_its_points_too(visit):
+    page, explorer = visit()
+    choose(page, "Model", "spirals_mlp")
+    page.get_by_text("What it tells apart").wait_for()
+    wait(
+        page, lambda: explorer.state.phase == "done" and explorer.state.insight.request == explorer.state.result.request
+    )
+    regions = explorer.state.insight.behavior.regions
+    expect(page.locator(".regions circle")).to_have_count(len(sample_models.load("spirals_mlp").test.targets))
+    expect(page.locator(".regions")).to_contain_text(re.compile(f"{regions.wrong.sum()} of 300 wrong, ringed"))
+    choose(page, "Subspace", "Random line")
+    wait(page, lambda: explorer.state.phase == "done" and explorer.state.result.request.is_line)
+    box = page.locator(".bk-curve .bk-Canvas, .bk-curve canvas").first.bounding_box()
+    page.mouse.click(box["x"] + 0.7 * box["width"], box["y"] + box["height"] / 2)
+    wait(page, lambda: explorer.state.picked is not None and explorer.state.insight.at.picked == explorer.state.picked)
+    (alpha,) = explorer.state.picked
+    assert 0 < alpha < 1
+    shown = f"at α {alpha:.3g}"
+    page.get_by_text(shown).first.wait_for()
+
+
+def test_contours_are_bands_or_lines_and_the_surface_is_as_high_as_wanted(visit):
+    page, explorer = visit()
+    lines = explorer.map._lines.data
+    assert explorer.map._filled.glyph.fill_color == "color"
+    page.get_by_role("button", name="Lines").click()
+    wait(page, lambda: explorer.map._filled.glyph.fill_color != "color")
+    alone = explorer.map._lines.data
+    assert [len(x) for x in alone["xs"]] == [len(x) for x in lines["xs"]]  # the same lines
+    assert len(set(alone["color"])) > len(set(lines["color"]))  # each in the color of its level
+    camera = page.evaluate("deep('.surface3d')[0].dataset.camera")
+    page.get_by_role("button", name="2×").click()
+    page.wait_for_function(f"deep('.surface3d')[0].dataset.camera !== '{camera}'")
+    assert explorer.surface.exaggeration == 2.0
+    page.get_by_role("button", name="1×").click()
+    page.wait_for_function(f"deep('.surface3d')[0].dataset.camera === '{camera}'")
