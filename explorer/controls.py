@@ -206,13 +206,19 @@ def drawer(state: State, runner: Runner, *beside_model: Any) -> pmui.Column:
         runner: What Run again and Cancel are about.
         *beside_model: Other ways to choose a model.
     """
-    foot = pn.Column(_run_button(state, runner), stylesheets=[FOOT_CSS], margin=0, sizing_mode="stretch_width")
+    foot = pn.Column(
+        _help(state.param.cost),
+        _run_button(state, runner),
+        stylesheets=[FOOT_CSS],
+        margin=0,
+        sizing_mode="stretch_width",
+    )
     return pmui.Column(*_sections(state, *beside_model), foot, margin=0, sizing_mode="stretch_width")
 
 
 def inline_drawer(state: State, runner: Runner) -> pn.Column:
     """The same in a notebook: in as many columns as there is room for."""
-    run = pn.Column(_run_button(state, runner), margin=(6, 0))
+    run = pn.Column(_help(state.param.cost), _run_button(state, runner), margin=(6, 0))
     return pn.Column(*_sections(state), run, stylesheets=[INLINE_CSS], margin=0, sizing_mode="stretch_width")
 
 

@@ -16,7 +16,7 @@ import torch
 import xarray as xr
 
 import landscape_engine as le
-from explorer import sources
+from explorer import cost, sources
 from explorer.basins import basins
 from explorer.insight import Insight, insight, network_at, said
 from explorer.measures import Measure
@@ -31,6 +31,7 @@ FIRST_LOOK = 1.0  # seconds that the building of a page waits for its first pict
 DEBOUNCE = 0.3  # seconds between the last change of a choice and the run that answers it
 FLUSH = 0.1  # seconds between two messages to the page
 PICTURE = 0.4  # seconds between two pictures
+TELLING = 5  # evaluations that tell how long others will take
 QUICK = 0.1  # seconds of an evaluation up to which a gradient is computed unasked
 
 
@@ -224,6 +225,7 @@ class Runner:
         self._loop: asyncio.AbstractEventLoop | None = None
         self._document: Any = None
         self._beat = 0.0
+        self._pace: dict[cost.Kind, float] = {}
         self._besides: dict[str, threading.Event] = {}
         self._requested: Request | None = None
         names = [name for name in Request._fields if name != "checkpoints"] + ["first", "second", "third"]
@@ -243,7 +245,7 @@ class Runner:
         """
         self._document, self._loop, self.held = document, loop, True
         self._requested = self.state.request
-        self.state.phase = "running"
+        self.state.param.update(phase="running", cost=self._cost(0))
         self._job = _Job(self, self.state.request, None)
         self._job.thread.start()
 
@@ -264,7 +266,7 @@ class Runner:
         """Call off the running job and start the one that answers the choices, after a delay."""
         self._call_off()
         self._requested, self.search, self.progress = self.state.request, None, le.Progress(0, 0, 0.0)
-        self.state.param.update(phase="running", message="")
+        self.state.param.update(phase="running", message="", cost=self._cost(0))
         self._timer = threading.Timer(delay, self._begin, [self.state.request, self.state.result])
         self._timer.daemon = True
         self._timer.start()
@@ -327,6 +329,11 @@ class Runner:
             self._deliver(lambda: None if stop.is_set() else self.state.param.update(**found))
 
         threading.Thread(target=run, name="landscape", daemon=True).start()
+
+    def _cost(self, planned: int) -> str:
+        """What the run that answers the choices costs, in words; at least so many evaluations are planned."""
+        request = self.state.request
+        return cost.sentence(max(planned, cost.evaluations(request)), self._pace.get(cost.kind(request), 0.0))
 
     def _deliver(self, update: Callable[[], None]) -> None:
         """Do something on the event loop, if there still is a document."""
@@ -412,6 +419,9 @@ class Runner:
         job, phase, message, result = mail[0]
         self.progress, self.search = job.progress, job.search
         found: dict[str, Any] = {"phase": phase}
+        if self.progress.evaluated >= TELLING:
+            self._pace[cost.kind(job.request)] = self.progress.seconds / self.progress.evaluated
+            found["cost"] = self._cost(self.progress.planned)
         if message:
             found["message"] = message
         if result is not None:

@@ -128,6 +128,7 @@ class State(param.Parameterized):
     dark = param.Boolean(default=False, doc="Dark page.")
 
     phase = param.Selector(default="idle", objects=["idle", "running", "done", "canceled", "failed"])
+    cost = param.String(default="", doc="What the run costs, in words.")
     message = param.String(default="", doc="One sentence about what went wrong; empty when nothing did.")
     result = param.Parameter(default=None, doc="The newest jobs.Result, or None.")
     marking = param.Boolean(default=False, doc="Whether minima and saddles are being looked for.")

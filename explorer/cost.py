@@ -1,0 +1,48 @@
+"""What a run will cost, before it is paid."""
+
+from __future__ import annotations
+
+from explorer.measures import MEASURES
+from explorer.sources import family_of
+from explorer.state import Request
+
+BELOW, USUAL = 60, 500  # evaluations of a usual line, and plane, of which nodes are predicted
+LONG = 300.0  # seconds after which one would rather have asked for less
+
+Kind = tuple[str, str, int, str, bool]
+
+
+def kind(request: Request) -> Kind:
+    """What an evaluation costs the same for."""
+    return (request.model, request.split, request.samples, family_of(request.metric), request.is_line)
+
+
+def evaluations(request: Request) -> int:
+    """About how many evaluations a request asks for."""
+    dimensions, most = (1, BELOW) if request.is_line else (2, USUAL)
+    every = int(request.resolution**dimensions)
+    if MEASURES[request.metric].noisy or request.tolerance == 0:
+        return every
+    return min(every, most)
+
+
+def sentence(count: int, pace: float) -> str:
+    """The cost in words.
+
+    Args:
+        count: Evaluations.
+        pace: Seconds of each; 0 if it is not known.
+    """
+    known = f"some {count:,} evaluations"
+    if not pace:
+        return f"{known[:1].upper()}{known[1:]}"
+    seconds = count * pace
+    advice = ". Fewer examples or a lower resolution are faster" if seconds > LONG else ""
+    return f"About {_duration(seconds)}, {known}{advice}"
+
+
+def _duration(seconds: float) -> str:
+    """In seconds up to a minute and a half, then in minutes."""
+    if seconds < 90:
+        return f"{max(1, round(seconds)):.0f} s"
+    return f"{seconds / 60:.0f} min" if seconds < 5400 else f"{seconds / 3600:.0f} h"

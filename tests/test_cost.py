@@ -1,0 +1,50 @@
+"""What a run will cost, in words."""
+
+import pytest
+
+from explorer import cost
+from explorer.jobs import Runner
+from explorer.state import State
+
+
+@pytest.mark.parametrize(
+    ("count", "pace", "text"),
+    [
+        (500, 0.0, "Some 500 evaluations"),
+        (500, 0.08, "About 40 s, some 500 evaluations"),
+        (16641, 1e-4, "About 2 s, some 16,641 evaluations"),
+        (9, 1e-4, "About 1 s, some 9 evaluations"),
+        (500, 0.4, "About 3 min, some 500 evaluations"),
+        (500, 2.0, "About 17 min, some 500 evaluations. Fewer examples or a lower resolution are faster"),
+        (16641, 2.0, "About 9 h, some 16,641 evaluations. Fewer examples or a lower resolution are faster"),
+    ],
+)
+def test_a_cost_is_told_as_long_as_one_would_say_it(count, pace, text):
+    assert cost.sentence(count, pace) == text
+
+
+def test_every_node_is_counted_where_none_is_predicted():
+    state = State(resolution=129)
+    assert cost.evaluations(state.request) == 500
+    state.tolerance = 0.0
+    assert cost.evaluations(state.request) == 129**2
+    state.param.update(tolerance=0.5, metric="return", resolution=33)
+    assert cost.evaluations(state.request) == 33**2
+    state.param.update(metric="loss", subspace="random_line")
+    assert cost.evaluations(state.request) == 33
+
+
+def test_another_measure_does_not_cost_the_same_and_another_plane_does():
+    state = State()
+    assert cost.kind(state.request) == cost.kind(State(subspace="random", seed=3, scale="linear").request)
+    for other in (State(metric="lambda_max"), State(samples=300), State(model="digits_cnn"), State(split="test")):
+        assert cost.kind(state.request) != cost.kind(other.request)
+    assert cost.kind(State(metric="lambda_max").request) == cost.kind(State(metric="lambda_min").request)
+
+
+def test_a_run_is_estimated_before_it_starts_from_one_like_it(monkeypatch):
+    runner = Runner(State(metric="lambda_max"))
+    monkeypatch.setattr(runner, "_pace", {cost.kind(runner.state.request): 0.08})
+    runner.start(60.0)
+    assert runner.state.cost == "About 40 s, some 500 evaluations"
+    runner.close()
