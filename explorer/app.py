@@ -10,6 +10,7 @@ from typing import Any
 
 import panel as pn
 import panel_material_ui as pmui
+from bokeh.events import RangesUpdate
 from panel.io.document import hold
 
 from explorer import controls, notebook, sources
@@ -186,6 +187,7 @@ class Explorer(pn.viewable.Viewer):
         watch(lambda event: self.map.draw_lines_only(event.new == "Lines"), "contours")
         watch(lambda *events: self._seek_points(), ["show_points", "phase"])
         watch(lambda *events: self._show(self.state.result), ["show_points", "marking", "basins"])
+        self.map.figure.on_event(RangesUpdate, self._zoom)
         self.runner.on_progress = self._status
         self.header.param.watch(lambda event: self.runner.cancel(), "cancel")
         slider.param.watch(lambda event: setattr(self.state, "t", event.new), "t")
@@ -216,6 +218,12 @@ class Explorer(pn.viewable.Viewer):
         for switch in switches:
             switch.jscallback(args={"board": cards}, value=SWITCH)
         return cards
+
+    def _zoom(self, event: RangesUpdate) -> None:
+        """Refine the part of the plane that is zoomed into; the whole of it once it is seen again."""
+        if self.shown is not None and not self.shown.request.is_line:
+            seen = ((event.x0, event.x1), (event.y0, event.y1))
+            self.state.window = None if self.map.is_whole(seen) else seen
 
     def _reset_view(self) -> None:
         self.surface.reset += 1
@@ -252,7 +260,7 @@ class Explorer(pn.viewable.Viewer):
     def _show_plane(self, result: Result) -> Picture:
         found = self._points_of(result)
         picture = picture_of(result, found)
-        self.map.show(picture)
+        self.map.show(picture, whole=result.request.window is None)
         self.surface.show(picture, f"{result.measure.title} over the plane, in three dimensions")
         extreme = "maximum" if picture.high_is_better else "minimum"
         wanted = self.state.show_points and (found is not None or self.state.marking)

@@ -56,7 +56,11 @@ class Source:
         return self._kept[key]
 
     def subspace(self, request: Request) -> le.Line | le.Plane:
-        """The line or plane of a request."""
+        """The line or plane of a request, or the part of it that was zoomed into."""
+        whole = self._whole(request)
+        return whole if request.window is None else replace(whole, bounds=request.window)
+
+    def _whole(self, request: Request) -> le.Line | le.Plane:
         model, extent = self.sample.model, request.extent
         at = [self.at(k) for k in request.checkpoints]
         if request.subspace == "trajectory":

@@ -52,6 +52,7 @@ class Request(NamedTuple):
     tolerance: float
     checkpoints: tuple[int, ...] = ()
     saved: Any = None
+    window: tuple[tuple[float, float], tuple[float, float]] | None = None
 
     @property
     def is_line(self) -> bool:
@@ -74,6 +75,10 @@ class Marker(NamedTuple):
 
     t: float
     picked: tuple[float, ...] | None = None
+
+
+WHERE = ("model", "subspace", "normalization", "extent", "seed", "first", "second", "third", "saved")
+"""The choices that decide which plane it is."""
 
 
 class State(param.Parameterized):
@@ -120,6 +125,7 @@ class State(param.Parameterized):
     )
     t = param.Number(default=0.0, bounds=(0, None), doc="Place of the marker on its track, counted in stops.")
     picked = param.Parameter(default=None, doc="Coordinates of a point that was picked, or None.")
+    window = param.Parameter(default=None, doc="Bounds of alpha and beta that were zoomed into, or None.")
     on_phone = param.Selector(default="Map", objects=["Map", "Surface"], doc="Which of the two a phone shows.")
     contours = param.Selector(default="Bands", objects=["Bands", "Lines"], doc="How the map is drawn.")
     relief = param.Selector(default=1.0, objects=[0.5, 1.0, 2.0], doc="How many times as high the surface is drawn.")
@@ -137,6 +143,11 @@ class State(param.Parameterized):
     insight = param.Parameter(default=None, doc="The newest insight.Insight, or None.")
     studying = param.Boolean(default=False, doc="Whether the curvature at the marker is being computed.")
     spectrum = param.Parameter(default=None, doc="The newest spectrum.Spectrum, or None.")
+
+    @param.depends(*WHERE, watch=True)
+    def _leave_window(self) -> None:
+        """Another plane is seen whole at first."""
+        self.window = None
 
     @property
     def request(self) -> Request:
@@ -158,6 +169,7 @@ class State(param.Parameterized):
             float(self.tolerance),
             chosen.get(self.subspace, ()),
             self.saved if self.subspace == "saved" else None,
+            self.window if self.subspace not in LINES else None,
         )
 
     @property
@@ -194,7 +206,7 @@ class State(param.Parameterized):
             self.message = f"{label} must be {expected}, but it is '{text}'. The picture is unchanged."
 
 
-CHOICES = [name for name in Request._fields if name not in ("model", "checkpoints", "saved")]
+CHOICES = [name for name in Request._fields if name not in ("model", "checkpoints", "saved", "window")]
 CHOICES += ["contours", "relief", "show_nodes", "show_points", "dark"]
 
 

@@ -222,8 +222,8 @@ PAGE_SX: dict[str, Any] = {
 }
 """``sx`` of ``panel_material_ui.Page``: it paints its main area as paper, cards need the gray of the page."""
 
-FIGURE_CSS = ":host(:focus:not(:focus-visible)) { outline: none; }"
-"""Of a figure that is tapped: only who comes by the keyboard needs its outline."""
+FIGURE_CSS = ":host { --highlight-color: transparent; }"
+"""Of a figure that is tapped, which Bokeh would outline; nothing in it is done by keys."""
 
 _PLAIN = {"#444444", LIGHT["ink"], DARK["ink"]}  # Bokeh's own color of a label and ours
 

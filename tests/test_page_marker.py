@@ -82,3 +82,32 @@ def test_contours_are_bands_or_lines_and_the_surface_is_as_high_as_wanted(visit)
     assert explorer.surface.exaggeration == 2.0
     page.get_by_role("button", name="1×").click()
     page.wait_for_function(f"deep('.surface3d')[0].dataset.camera === '{camera}'")
+
+
+def test_what_is_zoomed_into_is_refined_further_and_a_reset_shows_the_whole_again(visit):
+    page, explorer = visit()
+    whole = explorer.state.result
+    page.mouse.move(*pixel(page, 0, 0))
+    page.get_by_title("Box Zoom", exact=False).first.click()
+    page.mouse.move(*pixel(page, -4, 3))
+    page.mouse.down()
+    page.mouse.move(*pixel(page, 4, -3), steps=5)
+    page.mouse.up()
+    wait(page, lambda: explorer.state.result.request.window is not None and explorer.state.phase == "done")
+    part = explorer.state.result
+    (left, right), (bottom, top) = part.request.window
+    assert 7 < right - left < 9 and 5 < top - bottom < 7
+    alpha, beta = part.landscape["alpha"].values, part.landscape["beta"].values
+    assert len(alpha) == 129 and (alpha[0], alpha[-1], beta[0], beta[-1]) == (left, right, bottom, top)
+    computed = part.landscape["evaluated"].values
+    i, j = np.argwhere(computed)[len(np.argwhere(computed)) // 2]
+    dims = part.landscape["evaluated"].dims
+    at = {dim: float(part.landscape[dim][k]) for dim, k in zip(dims, (i, j), strict=True)}
+    network = sample_models.load("digits_mlp")
+    network.model.load_state_dict(whole.subspace.state_at((at["alpha"], at["beta"])))
+    loss = F.cross_entropy(network.model(network.train[0]), network.train[1])
+    np.testing.assert_allclose(part.landscape["train_loss"].values[i, j], loss.item(), rtol=1e-5)
+    page.get_by_text("part of the trajectory plane").first.wait_for()
+    page.mouse.move(*pixel(page, 0, 0))
+    page.get_by_title("Reset", exact=False).first.click()
+    wait(page, lambda: explorer.state.result.request == whole.request and explorer.state.phase == "done")

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
+import numpy as np
 import panel as pn
 from bokeh.core.properties import value
 from bokeh.models import (
@@ -141,9 +142,14 @@ class MapView:
     def __panel__(self) -> pn.Row:
         return self.view
 
-    def show(self, picture: Picture) -> None:
-        """Draw a picture; zoom and marker stay, unless the plane is another one."""
-        self._show_plane(picture)
+    def show(self, picture: Picture, whole: bool = True) -> None:
+        """Draw a picture; zoom and marker stay, unless the plane is another one.
+
+        Args:
+            picture: Of a plane, or of a part of it.
+            whole: Whether it is the plane: to which one comes back from a part.
+        """
+        self._show_plane(picture, whole)
         bands = picture.bands()
         self._bands.data = padded({"xs": bands.xs, "ys": bands.ys, "color": bands.colors})
         self._written = names(picture)
@@ -157,6 +163,14 @@ class MapView:
         signs = sign_columns(picture)
         self._signs.data = padded(signs, max(len(signs["x"]), len(self._signs.data["x"])))
         self.bar.show(picture)
+
+    def is_whole(self, seen: tuple[tuple[float, float], tuple[float, float]]) -> bool:
+        """Whether a part of the plane is all of it."""
+        ranges = self.figure.x_range, self.figure.y_range
+        return all(
+            np.allclose(part, (r.reset_start, r.reset_end), rtol=0, atol=1e-3 * abs(r.reset_end - r.reset_start))
+            for part, r in zip(seen, ranges, strict=True)
+        )
 
     def show_nodes(self, visible: bool) -> None:
         """Show or hide the nodes that were computed."""
@@ -193,7 +207,7 @@ class MapView:
             columns |= {"color": [colors["ink"]] * len(labels), "halo": [colors["card"]] * len(labels)}
         self._labels.data = padded(columns)
 
-    def _show_plane(self, picture: Picture) -> None:
+    def _show_plane(self, picture: Picture, whole: bool) -> None:
         """Titles always; ranges and aspect only when the bounds change, so that the zoom survives."""
         self.figure.title.text = picture.y_title
         self.figure.xaxis[0].axis_label = picture.x_title
@@ -203,7 +217,7 @@ class MapView:
         self._bounds = bounds
         pairs = zip((self.figure.x_range, self.figure.y_range), bounds, strict=True)
         for axis_range, (start, end) in pairs:
-            axis_range.update(start=start, end=end, reset_start=start, reset_end=end)
+            axis_range.update(start=start, end=end, **({"reset_start": start, "reset_end": end} if whole else {}))
         (left, right), (bottom, top) = bounds
         self._frame.data = {"left": [left], "right": [right], "bottom": [bottom], "top": [top]}
         self._plane.data = {"aspect": [(right - left) / (top - bottom)]}

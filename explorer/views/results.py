@@ -26,7 +26,7 @@ LONGEST = 9  # characters of a name that fits beside the curves
 def subtitle(result: Result) -> str:
     """What the pictures show, in words."""
     request = result.request
-    place = SUBSPACES[request.subspace].split(" (")[0].lower()
+    place = "part of the " * (request.window is not None) + SUBSPACES[request.subspace].split(" (")[0].lower()
     return f"{result.source.label}, {place}, {result.measure.of(SET_NAMES[request.split])}"
 
 

@@ -17,7 +17,7 @@ from .interpolation import Array, Mask, coarse_stride
 # Of the tolerance, what the expected surplus of a predicted node may take: before audits and after them.
 FIRST_SHARE, SHARE = 1 / 3, 0.45
 ROUNDS = 12  # at most; two to four are usual
-NEARLY_ALL = 0.9  # of the nodes: the others are then too few to save much, and to be told much of
+NEARLY_ALL = 0.7  # of the nodes: to predict the others would save little, and of so rough a surface tell little
 
 
 class Analysis(NamedTuple):
@@ -53,7 +53,7 @@ class Refiner:
        times one number that makes it larger than nearly all the audits (see ``calibrate``).
     5. With what the audits say, 2 to 4 are repeated (the limit of 3 is then 45 % for the estimate) until nothing more
        is asked for. Where an audit exceeds the tolerance, the coarsest level predicted in its block is computed.
-    6. Where all this asks for nine nodes of ten, the others are computed too: a rough surface is told by nothing else.
+    6. Where all this asks for seven nodes of ten, the others are computed too: nothing else tells a rough surface.
 
     Near values that are not finite every node is computed; nothing is interpolated over them. The estimate is
     calibrated, no bound: what is narrower than the coarse grid, and meets no audit, is missed.
