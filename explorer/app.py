@@ -13,6 +13,7 @@ import panel_material_ui as pmui
 from bokeh.events import RangesUpdate
 from panel.io.document import hold
 
+import landscape_engine as le
 from explorer import controls, notebook, sources
 from explorer.basins import Basins
 from explorer.jobs import Result, Runner
@@ -130,6 +131,7 @@ class Explorer(pn.viewable.Viewer):
             split=state.split if state.split in splits else splits[0],
             counts=counts,
             places=places,
+            has_statistics=le.wrap_model(source.sample.model).has_statistics,
             metric=metric,
             samples=state.samples if state.samples in counts else 0,
             subspace=state.subspace if state.subspace in places and state.subspace != usual else places[0],

@@ -20,7 +20,9 @@ from explorer.state import (
     RANDOM,
     RESOLUTIONS,
     SPLITS,
+    STATISTICS,
     SUBSPACES,
+    WAYS,
     State,
 )
 from landscape_engine import LandscapeError
@@ -58,8 +60,9 @@ def _heading(text: str) -> pmui.Typography:
     return pmui.Typography(text, variant="h3", margin=(14, 10, 2, 10))
 
 
-def _help(text: Any) -> pmui.Typography:
-    return pmui.Typography(text, variant="caption", sx={"color": "text.secondary"}, margin=(0, 10, 4, 10))
+def _help(text: Any, **options: Any) -> pmui.Typography:
+    style = {"variant": "caption", "sx": {"color": "text.secondary"}, "margin": (0, 10, 4, 10)}
+    return pmui.Typography(text, **style, **options)
 
 
 def _held(result: Result | None, subspace: str) -> str:
@@ -230,7 +233,15 @@ def _sections(state: State, *beside_model: Any) -> list[pn.Column]:
     log = state.param.metric.rx().rx.pipe(lambda key: MEASURES[key].log)
     numbers = [_number(state, name, label + "," * bool(unit) + unit) for name, (label, unit, _) in NUMBERS.items()]
     scales = {"Log": "log", "Linear": "linear"}
-    advanced = pmui.Column(pmui.Row(*numbers), _help(ADVANCED), _save_plane(state))
+    normalized = state.param.has_statistics
+    statistics = _select(state.param.statistics, "Batch normalization", STATISTICS, visible=normalized)
+    advanced = pmui.Column(
+        pmui.Row(*numbers),
+        _help(ADVANCED),
+        statistics,
+        _help(state.param.statistics.doc, visible=normalized),
+        _save_plane(state),
+    )
     groups = [
         [
             _heading("Model and data"),
@@ -256,6 +267,7 @@ def _sections(state: State, *beside_model: Any) -> list[pn.Column]:
             _heading("Where to look"),
             _some(state.param.subspace, "Subspace", state.param.places, SUBSPACES.__getitem__),
             _pickers(state),
+            _select(state.param.way, "Way around", WAYS, visible=state.param.subspace.rx() == "connection"),
             _plane_file(state),
             _help(state.param.result.rx().rx.pipe(_held, state.param.subspace.rx())),
             _select(state.param.normalization, "Normalization", NORMALIZATIONS, disabled=random.rx.not_()),

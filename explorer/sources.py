@@ -23,6 +23,11 @@ from landscape_engine.metrics import Metric
 
 # Of eigenvalues in a picture, as a share of the largest: small ones must be nearer to be seen at all.
 PRECISE_ENOUGH, NEARER = {"tolerance": 1e-3}, {"tolerance": 1e-4}
+SEARCHES: dict[str, Callable[..., le.Curve]] = {
+    "bezier": paths.bezier,
+    "chain": paths.polygonal_chain,
+    "band": paths.nudged_elastic_band,
+}
 DERIVED_METRICS: dict[str, tuple[Callable[..., Metric], dict[str, Any]]] = {
     "gradient_norm": (engine.GradientNorm, {}),
     "lambda_max": (engine.LargestCurvature, PRECISE_ENOUGH),
@@ -61,8 +66,8 @@ class Source:
         return whole if request.window is None else replace(whole, bounds=request.window)
 
     def _whole(self, request: Request) -> le.Line | le.Plane:
-        model, extent = self.sample.model, request.extent
-        at = [self.at(k) for k in request.checkpoints]
+        model, extent = self.model(request), request.extent
+        at = [self.at(k, model) for k in request.checkpoints]
         if request.subspace == "trajectory":
             return le.Plane.trajectory(model, self._path, extent=extent)
         if request.subspace == "through":
@@ -70,13 +75,13 @@ class Source:
         if request.subspace == "between":
             return le.Line.between(at[0], at[1], bounds=(0.5 - extent, 0.5 + extent))
         if request.subspace == "connection":
-            return self.curve(request.samples).plane(extent=extent)
+            return self.curve(request).plane(extent=extent)
         if request.subspace == "networks":
-            return le.Line.between(*self.pair, bounds=(0.5 - extent, 0.5 + extent))
+            return le.Line.between(*self.pair(request), bounds=(0.5 - extent, 0.5 + extent))
         if request.subspace == "saved":
             return self._saved_plane(request)
         if request.subspace in DERIVED:
-            usual = self._derived(request.subspace, request.split, request.samples, request.checkpoints[0])
+            usual = self._derived(request, at[0])
             return replace(usual, bounds=tuple((lo * extent, hi * extent) for lo, hi in usual.bounds))
         kind = le.Line if request.subspace == "random_line" else le.Plane
         return kind.random(model, request.normalization, seed=request.seed, extent=extent)
@@ -107,29 +112,39 @@ class Source:
         kind, options = DERIVED_METRICS[measure]
         return kind(loss, name=name, **options)
 
-    def _derived(self, subspace: str, split: str, samples: int, checkpoint: int) -> le.Line | le.Plane:
+    def _derived(self, request: Request, here: le.ModelWrapper) -> le.Line | le.Plane:
         """A line or plane spanned by derivatives of the loss at a checkpoint, as far as the loss grows tenfold."""
 
         def make() -> le.Line | le.Plane:
-            here, loss = self.at(checkpoint), self.metrics(split, samples)[0]
-            if subspace == "gradient":
+            loss = self.metrics(request.split, request.samples)[0]
+            if request.subspace == "gradient":
                 found: le.Line | le.Plane = le.Line.gradient(here, loss)
             else:
-                found = (le.Plane if subspace == "hessian" else le.Line).hessian(here, loss)
+                found = (le.Plane if request.subspace == "hessian" else le.Line).hessian(here, loss)
             return found.scaled(le.automatic_extent(found, loss))
 
-        return self.once((subspace, split, samples, checkpoint), make)
+        what = request.subspace, request.split, request.samples, request.checkpoints, request.statistics
+        return self.once(what, make)
 
     def _saved_plane(self, request: Request) -> le.Plane:
         if request.saved is None:
             raise le.LandscapeError("No saved plane is open. Open a file that 'Save this plane' has written.")
         sides = request.saved.facts.get("bounds", [(-1.0, 1.0)] * 2)
         bounds = [(lo * request.extent, hi * request.extent) for lo, hi in sides]
-        return le.Plane.from_directions(self.sample.model, request.saved, bounds=bounds)
+        return le.Plane.from_directions(self.model(request), request.saved, bounds=bounds)
 
-    def at(self, checkpoint: int) -> le.ModelWrapper:
+    def model(self, request: Request) -> le.ModelWrapper:
+        """The network, with the statistics of its batch normalization as they were asked for."""
+        model = le.wrap_model(self.sample.model)
+        if request.statistics == "batch":
+            return model.with_batch_norm("batch")
+        if request.statistics == "re-estimated":
+            return paths.settled_model(model, self.metrics(self.splits[0], request.samples)[0])
+        return model
+
+    def at(self, checkpoint: int, model: le.ModelWrapper) -> le.ModelWrapper:
         """The network as it was at a checkpoint."""
-        model, trajectory = le.wrap_model(self.sample.model), self.sample.trajectory
+        trajectory = self.sample.trajectory
         return model if trajectory is None else model.at(trajectory[min(checkpoint, len(trajectory) - 1)])
 
     @property
@@ -199,11 +214,15 @@ class Source:
         """How many examples can be chosen; 0 is all."""
         return [0, *(count for count in SAMPLES if count < min(self.sample.splits.values()))]
 
-    @cached_property
-    def training(self) -> Track:
+    def training(self, request: Request) -> Track:
         """The path of its training, or the network alone."""
-        model, trajectory = le.wrap_model(self.sample.model), self.sample.trajectory
-        return Alone.of(model) if trajectory is None else TrainingPath.of(model, trajectory)
+        trajectory = self.sample.trajectory
+
+        def make() -> Track:
+            model = self.model(request)
+            return Alone.of(model) if trajectory is None else TrainingPath.of(model, trajectory)
+
+        return self.once(("training", request.statistics), make)
 
     def track(self, request: Request, watch: Watch | None = None) -> Track:
         """What the slider follows: the training, or the ways between two networks.
@@ -213,41 +232,37 @@ class Source:
             watch: Of the search for the connecting curve, if it is followed (see ``curve``).
         """
         if request.subspace not in PAIRED:
-            return self.training
-        lines = {"straight": self._straight, "aligned": self._aligned}
+            return self.training(request)
+        lines = self.once(("straight lines", request.statistics), lambda: self._straight(request))
         if request.subspace == "connection":
-            lines = {"curve": self.curve(request.samples, watch), **lines}
+            lines = {"curve": self.curve(request, watch), **lines}
         return Connection(lines, TENTHS)
 
-    @cached_property
-    def pair(self) -> tuple[le.ModelWrapper, le.ModelWrapper]:
+    def pair(self, request: Request) -> tuple[le.ModelWrapper, le.ModelWrapper]:
         """The two networks."""
         if self.sample.second is None:
             raise le.LandscapeError(f"{self.label} has no second network. Choose another model or another subspace.")
-        first = le.wrap_model(self.sample.model)
+        first = self.model(request)
         return first, first.at(self.sample.second[-1])
 
-    @cached_property
-    def _straight(self) -> le.Curve:
-        return le.Curve.polygonal(self.pair)
+    def _straight(self, request: Request) -> dict[str, le.Curve]:
+        """The line between the networks, and that to the second one with its hidden units in the order of the first."""
+        first, second = self.pair(request)
+        aligned = alignment.align(first, second).model
+        return {"straight": le.Curve.polygonal([first, second]), "aligned": le.Curve.polygonal([first, aligned])}
 
-    @cached_property
-    def _aligned(self) -> le.Curve:
-        """The straight line to the second network with its hidden units in the order of the first one's."""
-        first, second = self.pair
-        return le.Curve.polygonal([first, alignment.align(first, second).model])
-
-    def curve(self, samples: int, watch: Watch | None = None) -> le.Curve:
+    def curve(self, request: Request, watch: Watch | None = None) -> le.Curve:
         """A curve of low training loss between the two networks; searched once, and on from where a search stopped.
 
         Args:
-            samples: Of the training set; 0 means all.
+            request: Says how it is searched, and on how many training examples.
             watch: Called after each step; the search stops when it returns False.
         """
-        known = self._kept.get(("curve", samples))
+        key = "curve", request.way, request.samples, request.statistics
+        known = self._kept.get(key)
         if known is None or known.outcome is le.Outcome.STOPPED:
-            loss = self.metrics(self.splits[0], samples)[0]
-            known = self._kept["curve", samples] = paths.bezier(*self.pair, loss, watch=watch, start=known)
+            loss = self.metrics(self.splits[0], request.samples)[0]
+            known = self._kept[key] = SEARCHES[request.way](*self.pair(request), loss, watch=watch, start=known)
         return known
 
 

@@ -32,6 +32,8 @@ PATHS = {"trajectory": 3, "through": 3, "between": 2}  # how many checkpoints th
 PAIRED = ("connection", "networks")  # of two networks, between which the slider moves
 DERIVED = ("gradient", "hessian", "hessian_line")  # spanned by derivatives of the loss at a checkpoint
 RANDOM = ("random", "random_line")
+WAYS = {"bezier": "Bézier curve", "chain": "Polygonal chain", "band": "Nudged elastic band"}
+STATISTICS = {"stored": "As stored", "re-estimated": "Re-estimated at each point", "batch": "Of each batch"}
 NORMALIZATIONS = {"filter": "Filter", "layer": "Layer", "model": "Model", "none": "None"}
 RESOLUTIONS = [33, 65, 129, 257]
 
@@ -53,6 +55,8 @@ class Request(NamedTuple):
     checkpoints: tuple[int, ...] = ()
     saved: Any = None
     window: tuple[tuple[float, float], tuple[float, float]] | None = None
+    way: str = ""
+    statistics: str = "stored"
 
     @property
     def is_line(self) -> bool:
@@ -77,7 +81,7 @@ class Marker(NamedTuple):
     picked: tuple[float, ...] | None = None
 
 
-WHERE = ("model", "subspace", "normalization", "extent", "seed", "first", "second", "third", "saved")
+WHERE = ("model", "subspace", "normalization", "extent", "seed", "first", "second", "third", "saved", "way")
 """The choices that decide which plane it is."""
 
 
@@ -99,6 +103,13 @@ class State(param.Parameterized):
     second = param.Integer(default=0, bounds=(0, None), doc="Another one.")
     saved = param.Parameter(default=None, doc="Directions of a plane that was opened from a file, or None.")
     third = param.Integer(default=0, bounds=(0, None), doc="A third one.")
+    way = param.Selector(default="bezier", objects=list(WAYS), doc="How a way around the barrier is found.")
+    statistics = param.Selector(
+        default="stored",
+        objects=list(STATISTICS),
+        doc="Means and variances of batch normalization: those of training fit other points badly.",
+    )
+    has_statistics = param.Boolean(default=False, doc="Whether the model has batch normalization.")
     normalization = param.Selector(
         default="filter",
         objects=list(NORMALIZATIONS),
@@ -170,6 +181,8 @@ class State(param.Parameterized):
             chosen.get(self.subspace, ()),
             self.saved if self.subspace == "saved" else None,
             self.window if self.subspace not in LINES else None,
+            self.way if self.subspace == "connection" else "",
+            self.statistics if self.has_statistics else "stored",
         )
 
     @property

@@ -31,7 +31,7 @@ def finish(runner, seconds=30.0):
 
 
 def test_a_page_opens_with_the_coarse_surface_and_the_profile_and_waits(runner):
-    profiles(runner.state.request, sources.load("digits_mlp").training)
+    profiles(runner.state.request, sources.load("digits_mlp").training(runner.state.request))
     runner.open(None, None)
     runner.look()
     first = runner.state.result
@@ -188,7 +188,8 @@ def test_a_changed_choice_ends_the_profile_of_the_model_before():
         if len(seen) == 3:
             raise Enough
 
-    request, track = State(model="digits_cnn", samples=100).request, sources.load("digits_cnn").training
+    request = State(model="digits_cnn", samples=100).request
+    track = sources.load("digits_cnn").training(request)
     with pytest.raises(Enough):
         profiles(request, track, check)
     assert len(seen) == 3

@@ -315,7 +315,8 @@ def test_an_asymmetric_surface_has_its_corners_where_they_belong_in_map_and_surf
     extra = {"train_loss_error": (("alpha", "beta"), 0 * a), "evaluated": (("alpha", "beta"), a > -9)}
     landscape = xr.Dataset({**values, **extra}, {"alpha": alpha, "beta": beta})
     corners = {(-1, 0): 4, (2, 0): 7, (-1, 4): 32, (2, 4): 71}
-    request, track = State(metric="loss", scale="linear").request, sources.load("digits_mlp").training
+    request = State(metric="loss", scale="linear").request
+    track = sources.load("digits_mlp").training(request)
     plane = SimpleNamespace(facts={"shares": (0.9, 0.1)})
     nowhere = {"path": [le.Projection((0.0, 0.0), 0.0, 0.0)]}
     picture = picture_of(Result(request, track, plane, landscape, nowhere, {}, le.Progress(1, 1, 1.0)))
@@ -329,3 +330,11 @@ def test_an_asymmetric_surface_has_its_corners_where_they_belong_in_map_and_surf
         assert image["value"][0][row, column] == value
         assert surface.z[row, column] == value  # row i is the i-th beta
     assert surface.x_bounds == (-1, 2) and surface.y_bounds == (0, 4)
+
+
+def test_sampling_is_told_of_the_nearest_node_where_it_is_known() -> None:
+    stderr = np.full((4, 5), np.nan)
+    stderr[0, 0], stderr[3, 4] = 0.5, 0.25
+    sampling = tilted(stderr=stderr).sampling
+    assert sampling[0].tolist() == [0.5, 0.5, 0.5, 0.5, 0.25] and sampling[3].tolist() == [0.5, 0.25, 0.25, 0.25, 0.25]
+    assert np.isnan(tilted().sampling).all()

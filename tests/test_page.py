@@ -45,12 +45,14 @@ def test_hovering_tells_value_place_and_whether_it_was_computed(visit):
     page, explorer = visit()
     result, picture = explorer.state.result, explorer.picture
     alpha, beta = (float(c) for c in result.path[-1])
-    value, origin, place = tooltip(page, alpha, beta)
+    value, origin, sampling, place = tooltip(page, alpha, beta)
     assert value == f"{result.profile['train_loss'][-1]:.4f} nats"
     assert origin == "computed here"
     assert place == "α 0, β 0"
+    stderr = float(result.profile["train_loss_stderr"][-1])
+    assert sampling == f"± {float(f'{stderr:.2g}')} from sampling"
     row, column = np.argwhere(~picture.evaluated & (picture.values > 0.2))[len(picture.x) * 3 + 5]
-    value, origin, place = tooltip(page, float(picture.x[column]), float(picture.y[row]))
+    value, origin, _, place = tooltip(page, float(picture.x[column]), float(picture.y[row]))
     np.testing.assert_allclose(float(value.split()[0]), picture.values[row, column], rtol=5e-3)
     assert origin.startswith("predicted, error about")
     shown = [float(part.replace("−", "-").split()[1]) for part in place.split(",")]

@@ -66,7 +66,7 @@ _TOOLTIP = """
   box-shadow: 0 0 0 1px var(--hair, #dfe2e6); font: 12px/1.45 var(--font, sans-serif);
   color: var(--ink-2, #48515b); white-space: nowrap">
 <b style="color: var(--ink, #14181d)">@value{custom}</b> @units<br>
-<span style="white-space: pre">@origin{custom}</span><br>
+<span style="white-space: pre">@origin{custom}@sampling{custom}</span><br>
 α $x{custom}, β $y{custom}</div>
 """
 
@@ -99,6 +99,8 @@ if (!shares.data.log[0]) return "predicted, error about " + Number(value.toPreci
 const percent = 100 * Math.expm1(value)
 return "predicted, error about " + (percent < 0.1 ? "0.1 % or less" : Number(percent.toPrecision(2)) + " %")
 """
+
+_SAMPLING = """return Number.isFinite(value) ? "\\n± " + Number(value.toPrecision(2)) + " from sampling" : ''"""
 
 _COORDINATE = """return (value < 0 ? "−" : "") + Number(Math.abs(value).toPrecision(3))"""
 
@@ -231,7 +233,7 @@ class MapView:
         self._filled = plot.multi_polygons(
             source=self._bands, fill_color="color", line_color="color", line_width=0.6, line_join="round"
         )
-        self._image = _source("image", "value", "origin", "x", "y", "dw", "dh", "units")
+        self._image = _source("image", "value", "origin", "sampling", "x", "y", "dw", "dh", "units")
         self._hover_target = plot.image(source=self._image, palette=[MAP_INK], global_alpha=0)
         self._lines = _source(*LINE)
         _draw_lines(plot, self._lines)
@@ -274,6 +276,7 @@ class MapView:
             formatters={
                 "@value": CustomJSHover(code=_VALUE),
                 "@origin": CustomJSHover(code=_ORIGIN, args=told),
+                "@sampling": CustomJSHover(code=_SAMPLING),
                 "$x": coordinate,
                 "$y": coordinate,
             },

@@ -41,7 +41,7 @@ _SIGNS: dict[str, list[dict[str, Any]]] = {  # of the marks, from the back to th
     "saddle": [{"marker": "x", **part} for part in _CROSS],
 }
 _LINE_WIDTHS = {True: 1.15, False: 0.75}
-COLORS_ALONE = {True: (0.25, 1.0), False: (0.0, 0.75)}  # by whether the page is dark
+COLORS_ALONE = {True: (0.35, 1.0), False: (0.0, 0.65)}  # by whether the page is dark
 _LINE_ALPHAS = {True: 0.62, False: 0.30}
 
 
@@ -124,6 +124,7 @@ def image_columns(picture: Picture) -> dict[str, list[Any]]:
         "image": [np.zeros(values.shape, dtype=np.uint8)],
         "value": [values],
         "origin": [origin.astype(np.float32)],
+        "sampling": [picture.sampling.astype(np.float32)],
         "x": [left - wide / 2],
         "y": [bottom - high / 2],
         "dw": [wide * columns],

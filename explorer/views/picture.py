@@ -10,6 +10,7 @@ from typing import Any, Literal, NamedTuple, final
 import contourpy
 import numpy as np
 from numpy.typing import NDArray
+from scipy.ndimage import distance_transform_edt
 
 from explorer.theme import FATHOM
 
@@ -99,6 +100,7 @@ class Picture:
         strokes: Lines over it, from the lowest to the topmost.
         marks: Places that are named or told by a sign.
         high_is_better: Whether the best node is the highest.
+        stderr: Standard error from sampling the data, NaN where it is not known, of shape (ny, nx); None if nowhere.
     """
 
     x: Array
@@ -114,6 +116,7 @@ class Picture:
     strokes: tuple[Stroke, ...] = ()
     marks: tuple[Mark, ...] = ()
     high_is_better: bool = False
+    stderr: Array | None = None
 
     def __post_init__(self) -> None:
         shape = (len(self.y), len(self.x))
@@ -140,6 +143,16 @@ class Picture:
         positive = values[values > 0]
         floor = positive.min() / 10 if positive.size else 1.0
         return np.log(np.where(values <= 0, floor, values))
+
+    @cached_property
+    def sampling(self) -> Array:
+        """``stderr`` of the nearest node where it is known; NaN if it is nowhere."""
+        known = np.isfinite(self.stderr) if self.stderr is not None else np.zeros(self.values.shape, dtype=bool)
+        if self.stderr is None or not known.any():
+            return np.full(self.values.shape, np.nan)
+        nearest = distance_transform_edt(~known, return_distances=False, return_indices=True)
+        found: Array = self.stderr[tuple(nearest)]
+        return found
 
     @cached_property
     def low(self) -> float:

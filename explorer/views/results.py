@@ -76,6 +76,7 @@ def picture_of(result: Result, found: Basins | None = None) -> Picture:
         strokes=_strokes(result),
         marks=_marks(result),
         high_is_better=measure.high_is_better,
+        stderr=landscape[f"{name}_stderr"].values if f"{name}_stderr" in landscape else None,
     )
     marks = [_mark(point, measure.units) for point in (found.points if found is not None else ())]
     x, y, value = picture.best()
@@ -291,6 +292,6 @@ def _at_point(result: Result, at: Marker, here: Insight | None) -> _Place:
     nearest = None
     if here is not None and here.nearest is not None:
         k, distance = here.nearest
-        nearest = f"checkpoint {k + 1}, {result.source.training.said(k)}", distance
+        nearest = f"checkpoint {k + 1}, {result.source.training(result.request).said(k)}", distance
     values = {} if here is None else here.values
     return _Place(values, np.array([at.picked]), said(at, result.track), nearest=nearest)

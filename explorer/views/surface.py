@@ -108,7 +108,7 @@ class Surface3D(Component):
             knots=np.concatenate([_empty(2), *(stroke.knots for stroke in picture.strokes)]),
             marks=[mark._asdict() for mark in picture.marks],
             nodes=np.stack([picture.x[columns], picture.y[rows]], axis=1),
-            z_title=picture.z_title,
+            z_title=", ".join(filter(None, [picture.z_title, picture.units])),
             z_ticks=_ticks(picture),
             alt=alt,
         )
