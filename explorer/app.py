@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from functools import cached_property
 from html import escape
 from typing import Any
@@ -16,9 +16,10 @@ from panel.io.document import hold
 import landscape_engine as le
 from explorer import controls, notebook, sources
 from explorer.basins import Basins
-from explorer.jobs import Result, Runner
+from explorer.jobs import Runner
 from explorer.measures import MEASURES
 from explorer.own import Own
+from explorer.result import Result
 from explorer.state import chosen_state
 from explorer.subjects import offer
 from explorer.theme import FATHOM, PAGE_CSS, PAGE_SX, THEME_CONFIG, TOKENS_CSS
@@ -167,8 +168,7 @@ class Explorer(pn.viewable.Viewer):
         if document is not None and document.session_context is not None:
             pn.state.on_session_destroyed(lambda context: self.runner.close())
             self.runner.open(document, asyncio.get_running_loop())
-            _connect_early(document)
-            pn.state.onload(self.runner.proceed)
+            _connect_early(document, self.runner.proceed)
         elif notebook.ready():
             self.runner.open(None, asyncio.get_running_loop())
             self.host.param.watch(lambda event: self.runner.proceed(), "shown")
@@ -254,7 +254,7 @@ class Explorer(pn.viewable.Viewer):
         track = result.track
         if self.track is None or list(self.track.lines) != list(track.lines) or self.track.stops != track.stops:
             self.state.t = track.home
-        if self.shown is not None and not result.request.same_nodes(self.shown.request):
+        if self.shown is not None and not result.request.same_plane(self.shown.request):
             self.state.picked = None
         self.track = track
         self.profile_title.object = f"<h2>{track.title}</h2>"
@@ -358,8 +358,8 @@ class Explorer(pn.viewable.Viewer):
         return self.inline._repr_mimebundle_(include, exclude)
 
 
-def _connect_early(document: Any) -> None:
-    """Send what changes from the browser's first word on.
+def _connect_early(document: Any, proceed: Callable[[], None]) -> None:
+    """Send what changes from the browser's first word on, and go on computing then.
 
     Panel 1.9.4 takes a page as connected once all of it is drawn, and until then drops what changes
     (``panel.io.document.hold``): a dialog that was opened meanwhile would never be seen.
@@ -367,6 +367,7 @@ def _connect_early(document: Any) -> None:
 
     def connect(*events: Any) -> None:
         pn.state._connected[document] = pn.state._loaded[document] = True
+        proceed()
 
     pn.state.browser_info.param.watch(connect, ["language", "timezone", "webgl"])
 

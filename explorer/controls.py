@@ -3,15 +3,18 @@
 from __future__ import annotations
 
 import math
+from html import escape
 from typing import Any
 
 import panel as pn
 import panel_material_ui as pmui
+import param
 
 from explorer import sources
-from explorer.jobs import Result, Runner
+from explorer.jobs import Runner
 from explorer.measures import MEASURES
 from explorer.numbers import percent
+from explorer.result import Result
 from explorer.state import (
     DERIVED,
     NORMALIZATIONS,
@@ -25,6 +28,7 @@ from explorer.state import (
     WAYS,
     State,
 )
+from explorer.views.cards import Text, text
 from landscape_engine import LandscapeError
 
 HELP = {
@@ -46,6 +50,12 @@ ADVANCED = (
     "Seed of the random directions. Extent 1 is the usual view. Tolerance: wanted largest error, in percent of the "
     "range; 0 computes every node."
 )
+WIDE = {"sizing_mode": "stretch_width"}
+WORDS_CSS = """
+:host { font: 400 var(--fs-caption)/1.35 var(--font); color: var(--ink-2); }
+h3 { margin: 0; font-size: var(--fs-small); font-weight: 600; color: var(--ink); }
+"""
+FULL = "calc(100dvh - 5rem)"  # of the window below the header
 FOOT_CSS = """
 :host { position: sticky; bottom: 0; z-index: 1; background: var(--card); border-top: 1px solid var(--hair);
   margin-top: auto; }
@@ -56,13 +66,13 @@ INLINE_CSS = """
 """
 
 
-def _heading(text: str) -> pmui.Typography:
-    return pmui.Typography(text, variant="h3", margin=(14, 10, 2, 10))
+def _heading(words: str) -> Text:
+    return text(f"<h3>{escape(words)}</h3>", WORDS_CSS, **{**WIDE, "margin": (14, 10, 2, 10)})
 
 
-def _help(text: Any, **options: Any) -> pmui.Typography:
-    style = {"variant": "caption", "sx": {"color": "text.secondary"}, "margin": (0, 10, 4, 10)}
-    return pmui.Typography(text, **style, **options)
+def _help(words: Any, **options: Any) -> Text:
+    """A sentence of help, which may depend on choices."""
+    return text(param.rx(words).rx.pipe(escape), WORDS_CSS, **{**WIDE, "margin": (0, 10, 4, 10), **options})
 
 
 def _held(result: Result | None, subspace: str) -> str:
@@ -144,7 +154,7 @@ def _some(parameter: Any, label: str, offered: Any, name: Any, **options: Any) -
     return pmui.Select.from_param(parameter, label=label, options=chosen, **style, **options)
 
 
-def _pickers(state: State) -> pmui.Row:
+def _pickers(state: State) -> pn.Row:
     """Which checkpoints a plane or a line goes through; in sight where they count."""
     subspace, between = state.param.subspace.rx(), ("through", "between")
     options = state.param.steps.rx().rx.pipe(lambda steps: {f"{step:,}": k for k, step in enumerate(steps)})
@@ -156,7 +166,7 @@ def _pickers(state: State) -> pmui.Row:
             state.param.third, label=subspace.rx.in_(DERIVED).rx.where("At step", "To step"), **style
         ),
     ]
-    return pmui.Row(
+    return pn.Row(
         *parts,
         visible=subspace.rx.in_((*between, *DERIVED)),
         margin=(0, 7),
@@ -164,7 +174,7 @@ def _pickers(state: State) -> pmui.Row:
     )
 
 
-def _plane_file(state: State) -> pmui.Column:
+def _plane_file(state: State) -> pn.Column:
     """Opens a saved plane; in sight where it counts."""
     file = pmui.FileInput(
         label="Open a saved plane", accept=".safetensors", variant="outlined", sizing_mode="stretch_width"
@@ -178,7 +188,7 @@ def _plane_file(state: State) -> pmui.Column:
             state.message = f"{str(error)[:1].upper()}{str(error)[1:]}"
 
     file.param.watch(opened, "value")
-    return pmui.Column(file, visible=state.param.subspace.rx() == "saved", sizing_mode="stretch_width", margin=0)
+    return pn.Column(file, visible=state.param.subspace.rx() == "saved", sizing_mode="stretch_width", margin=0)
 
 
 def _save_plane(state: State) -> pmui.FileDownload:
@@ -216,7 +226,7 @@ def drawer(state: State, runner: Runner, *beside_model: Any) -> pmui.Column:
         margin=0,
         sizing_mode="stretch_width",
     )
-    return pmui.Column(*_sections(state, *beside_model), foot, margin=0, sizing_mode="stretch_width")
+    return pmui.Column(*_sections(state, *beside_model), foot, sx={"minHeight": FULL}, margin=0, **WIDE)
 
 
 def inline_drawer(state: State, runner: Runner) -> pn.Column:
@@ -235,8 +245,8 @@ def _sections(state: State, *beside_model: Any) -> list[pn.Column]:
     scales = {"Log": "log", "Linear": "linear"}
     normalized = state.param.has_statistics
     statistics = _select(state.param.statistics, "Batch normalization", STATISTICS, visible=normalized)
-    advanced = pmui.Column(
-        pmui.Row(*numbers),
+    advanced = pn.Column(
+        pn.Row(*numbers),
         _help(ADVANCED),
         statistics,
         _help(state.param.statistics.doc, visible=normalized),
@@ -248,7 +258,7 @@ def _sections(state: State, *beside_model: Any) -> list[pn.Column]:
             _model(state),
             _help(state.param.model.rx().rx.pipe(lambda name: sources.load(name).summary)),
             *beside_model,
-            pmui.Row(
+            pn.Row(
                 _set(state),
                 _some(state.param.samples, "How many", state.param.counts, _count, margin=(6, 10, 6, 4)),
                 margin=0,
@@ -267,9 +277,9 @@ def _sections(state: State, *beside_model: Any) -> list[pn.Column]:
             _heading("Where to look"),
             _some(state.param.subspace, "Subspace", state.param.places, SUBSPACES.__getitem__),
             _pickers(state),
-            _select(state.param.way, "Way around", WAYS, visible=state.param.subspace.rx() == "connection"),
             _plane_file(state),
             _help(state.param.result.rx().rx.pipe(_held, state.param.subspace.rx())),
+            _select(state.param.way, "Way around the barrier", WAYS, visible=state.param.subspace.rx() == "connection"),
             _select(state.param.normalization, "Normalization", NORMALIZATIONS, disabled=random.rx.not_()),
             _help(random.rx.where(SCALED, UNSCALED)),
         ],
@@ -285,7 +295,7 @@ def _sections(state: State, *beside_model: Any) -> list[pn.Column]:
     return [pn.Column(*parts, margin=0, **wide) for parts in groups]
 
 
-def _run_button(state: State, runner: Runner) -> pmui.Column:
+def _run_button(state: State, runner: Runner) -> pn.Column:
     """Run again, or Cancel while a run is under way."""
     running = state.param.phase.rx() == "running"
     wide = {"sizing_mode": "stretch_width"}
@@ -293,4 +303,4 @@ def _run_button(state: State, runner: Runner) -> pmui.Column:
     run.on_click(lambda event: runner.start())
     cancel = pmui.Button(label="Cancel", variant="outlined", visible=running, **wide)
     cancel.on_click(lambda event: runner.cancel())
-    return pmui.Column(run, cancel, margin=0, **wide)
+    return pn.Column(run, cancel, margin=0, **wide)

@@ -65,8 +65,14 @@ class Request(NamedTuple):
 
     def same_nodes(self, other: Request | None) -> bool:
         """Whether nodes computed for the other request are nodes of this one."""
-        same = self._replace(metric="", scale="", tolerance=0.0)
-        return other is not None and same == other._replace(metric="", scale="", tolerance=0.0)
+        drawn: dict[str, Any] = {"metric": "", "scale": "", "tolerance": 0.0}
+        return other is not None and self._replace(**drawn) == other._replace(**drawn)
+
+    def same_plane(self, other: Request) -> bool:
+        """Whether a point of one picture is the same network in the other."""
+        seen: dict[str, Any] = {"split": "", "samples": 0, "resolution": 0, "window": None, "metric": ""}
+        seen |= {"scale": "", "tolerance": 0.0}
+        return self._replace(**seen) == other._replace(**seen)
 
 
 class Marker(NamedTuple):

@@ -213,3 +213,12 @@ def test_a_model_whose_package_is_missing_is_a_sentence_and_the_model_before_sta
         for thread in threading.enumerate():
             if thread.name == "landscape":
                 thread.join(10)
+
+
+def test_a_point_is_the_same_network_whatever_is_measured_there_but_not_on_another_plane():
+    state = State()
+    asked = state.request
+    state.param.update(metric="accuracy", split="test", resolution=33, window=((0.0, 1.0), (0.0, 1.0)))
+    assert state.request.same_plane(asked) and not state.request.same_nodes(asked)
+    state.extent = 2.0
+    assert not state.request.same_plane(asked) and state.window is None

@@ -10,9 +10,9 @@ import xarray as xr
 
 import landscape_engine as le
 from explorer import sources
-from explorer.jobs import Result
 from explorer.measures import MEASURES
 from explorer.numbers import format_error, format_number
+from explorer.result import Result
 from explorer.state import State
 from explorer.theme import DARK, FATHOM
 from explorer.tracks import Connection, TrainingPath

@@ -217,13 +217,14 @@ def test_play_moves_the_marker_along_the_path_to_its_end(visit):
     page.locator("input[type=range][aria-label='Position on the training path']").focus()
     page.keyboard.press("End")
     page.keyboard.press("ArrowLeft")
-    before = page.evaluate("deep('.surface3d')[0].dataset.marker")
+    at_the_end = "deep('.surface3d')[0].dataset.marker === '0,0'"
+    page.wait_for_function(f"!({at_the_end})")
     page.evaluate("said.length = 0")
     page.keyboard.press("Space")
     page.wait_for_function(f"said.at(-1) === '{stops[-1]}'")
     page.get_by_role("button", name="Play").wait_for()
     assert len(page.evaluate("said")) == 4  # a quarter of the way to the next stop at a time
-    assert page.evaluate("deep('.surface3d')[0].dataset.marker") != before
+    page.wait_for_function(at_the_end)
     wait(page, lambda: explorer.state.t == len(steps) - 1)
 
 

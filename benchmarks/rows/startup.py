@@ -15,7 +15,7 @@ from collections.abc import Iterator
 import landscape_engine as le
 from explorer import sources
 from explorer.app import Explorer
-from explorer.jobs import Result
+from explorer.result import Result
 
 from ..measure import TURNS, Row, seconds
 

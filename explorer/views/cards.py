@@ -54,9 +54,9 @@ class Text(pn.pane.HTML):
         model.update(**{name: value for name, value in changed.items() if name != "stylesheets"})
 
 
-def text(html: str = "", *stylesheets: str, **options: Any) -> Text:
+def text(html: Any = "", *stylesheets: str, **options: Any) -> Text:
     """A line of text, in the small type of a card unless other style sheets are given."""
-    return Text(html, stylesheets=list(stylesheets or (TEXT_CSS,)), margin=0, **options)
+    return Text(html, stylesheets=list(stylesheets or (TEXT_CSS,)), **{"margin": 0, **options})
 
 
 def title(words: str, *stylesheets: str) -> pn.pane.HTML:

@@ -65,9 +65,11 @@ def map_key(picture: Picture, held: float, off: float = 0.0, points: str = "") -
         names = {**NAMES, "aligned": f"aligned, {format_number(off, 2)} off the plane"}
         items = [_LINES[style] + names[style] for style in _LINES if style in styles]
         if any(mark.kind == "best" for mark in picture.marks):
-            items.append(f"{_BEST}{extreme}, {format_number(picture.best()[2])}")
+            alpha, beta, value = picture.best()
+            place = f"α {format_number(alpha, 2)}, β {format_number(beta, 2)}"
+            items.append(f"{_BEST}{extreme}, {format_number(value)} at {place}")
     dashed = any(line.dashed for line in picture.lines())
     doubt = f"{_DASHED}may still move, error" if dashed else "estimated error"
     lines = "".join(f"<span>{item}</span>" for item in items)
-    below = f"<div class='fit'>{points}</div><span>{doubt} {percent(picture.error_share)}</span>"
+    below = f"<div class='fit'>{points}</div><span>{doubt} {percent(picture.error_share)} of the range</span>"
     return f"<div class='row lines'>{lines}</div><div class='row below'>{below}</div>"

@@ -7,7 +7,7 @@ from typing import Any
 from bokeh.events import Tap
 from bokeh.models import ColumnDataSource, CustomJS
 
-from explorer.jobs import Result
+from explorer.result import Result
 from explorer.state import State
 from explorer.tracks import PER_INTERVAL
 from explorer.views.behavior import CSS as BEHAVIOR_CSS

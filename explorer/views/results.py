@@ -11,8 +11,8 @@ import numpy as np
 
 from explorer.basins import Basins, Stationary
 from explorer.insight import Insight, said
-from explorer.jobs import Result
 from explorer.numbers import format_number
+from explorer.result import Result
 from explorer.state import DERIVED, SET_NAMES, SPLITS, SUBSPACES, Marker
 from explorer.tracks import LINE_NAMES, PER_INTERVAL
 from explorer.views.curve import CurvePicture
