@@ -224,7 +224,7 @@ class Explorer(pn.viewable.Viewer):
     def _zoom(self, event: RangesUpdate) -> None:
         """Refine the part of the plane that is zoomed into; the whole of it once it is seen again."""
         if self.shown is not None and not self.shown.request.is_line:
-            seen = ((event.x0, event.x1), (event.y0, event.y1))
+            seen = (event.x0, event.x1), (event.y0, event.y1)
             self.state.window = None if self.map.is_whole(seen) else seen
 
     def _reset_view(self) -> None:

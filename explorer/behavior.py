@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, NamedTuple, final
 
@@ -16,6 +16,7 @@ from landscape_engine.metrics import Examples
 
 MOST, SHOWN, TOKENS = 1000, 4, 12  # examples looked at; mistakes, and tokens of a sequence, that are shown
 GRID, MARGIN = 72, 0.06  # places on an axis of the plane of the inputs; what is shown beyond the examples
+FINE = 96  # numbers on a side of a picture, above which it is thinned
 SMALLEST_PICTURE = 64  # numbers of an input that may be a flattened picture
 
 
@@ -23,7 +24,7 @@ class Mistake(NamedTuple):
     """An example that is taken for something else.
 
     Attributes:
-        number: Of the example in its set, from 0.
+        number: Of the example among those looked at, from 0.
         target: Its class.
         said: The class it is taken for.
         confidence: The probability that the network gives that.
@@ -78,6 +79,7 @@ class Behavior:
         count: How many were looked at: examples, or tokens of sequences.
         wrong: How many of them are taken for something else.
         classes: How many there are.
+        whole: Whether these are all examples of the set.
         mistakes: The most confident ones.
         regions: Where the inputs are points of a plane.
         sequences: Where the outputs are.
@@ -86,49 +88,55 @@ class Behavior:
     count: int
     wrong: int
     classes: int
+    whole: bool = True
     mistakes: tuple[Mistake, ...] = ()
     regions: Regions | None = None
     sequences: tuple[Continued, ...] = ()
 
 
-def behavior(model: le.ModelWrapper, examples: Examples) -> Behavior | None:
-    """What a network does with examples of classes; None if it tells none apart.
+def behavior(model: le.ModelWrapper, examples: Examples, most: int = MOST) -> Behavior | None:
+    """What a network does with examples of classes; None if it tells none apart, or says nothing finite.
 
     Args:
         model: Of which outputs are (n, classes), or (n, length, classes) of sequences.
         examples: Of which the first are looked at.
+        most: How many, at most.
     """
-    batch = examples.few(MOST)
+    batch = examples.few(most)
     with torch.no_grad():
         outputs, targets = examples.outputs(model, batch), examples.targets(batch)
     if not isinstance(outputs, Tensor) or not isinstance(targets, Tensor) or targets.is_floating_point():
         return None
     if outputs.ndim < 2 or outputs.shape[:-1] != targets.shape or outputs.shape[-1] < 2:
         return None
+    if not outputs.isfinite().all():
+        return None
     sure, said = _probabilities(outputs).max(dim=-1)
     counted = targets >= 0  # others are ignored by losses
     wrong = (said != targets) & counted
-    facts = int(counted.sum()), int(wrong.sum()), outputs.shape[-1]
+    whole = not examples.streamed and len(targets) == examples.count
+    facts = int(counted.sum()), int(wrong.sum()), outputs.shape[-1], whole
     if outputs.ndim == 3:
         return Behavior(*facts, sequences=tuple(_sequences(said, targets, wrong)))
-    inputs = _inputs(batch)
+    inputs = _inputs(batch, targets)
     if inputs is None:
         return Behavior(*facts)
-    if inputs.ndim == 2 and inputs.shape[1] == 2 and isinstance(batch, tuple) and len(batch) == 2:
+    flat = inputs.ndim == 2 and inputs.shape[1] == 2 and inputs.is_floating_point()
+    if flat and isinstance(batch, Sequence) and len(batch) == 2 and model.batch_norm != "batch":
         return Behavior(*facts, regions=_regions(model, examples, inputs, targets, wrong))
     order = torch.argsort(torch.where(wrong, sure, -1.0), descending=True)[: min(SHOWN, facts[1])]
-    pictures = _pictures(inputs)
+    pictures = _pictures(inputs, order)
     mistakes = (
-        Mistake(int(k), int(targets[k]), int(said[k]), float(sure[k]), None if pictures is None else pictures[k])
-        for k in order.tolist()
+        Mistake(int(k), int(targets[k]), int(said[k]), float(sure[k]), None if pictures is None else pictures[i])
+        for i, k in enumerate(order.tolist())
     )
     return Behavior(*facts, mistakes=tuple(mistakes))
 
 
-def _inputs(batch: Any) -> Tensor | None:
-    """The first tensor of a batch."""
+def _inputs(batch: Any, targets: Tensor) -> Tensor | None:
+    """The first tensor of a batch that is not its targets."""
     parts = batch.values() if isinstance(batch, Mapping) else batch
-    return next((part for part in parts if isinstance(part, Tensor)), None)
+    return next((part for part in parts if isinstance(part, Tensor) and part is not targets), None)
 
 
 def _probabilities(outputs: Tensor) -> Tensor:
@@ -149,7 +157,8 @@ def _sequences(said: Tensor, targets: Tensor, wrong: Tensor) -> list[Continued]:
 
 def _regions(model: le.ModelWrapper, examples: Examples, points: Tensor, targets: Tensor, wrong: Tensor) -> Regions:
     low, high = points.amin(dim=0), points.amax(dim=0)
-    low, high = low - MARGIN * (high - low), high + MARGIN * (high - low)
+    span = torch.where(high > low, high - low, 1.0)
+    low, high = low - MARGIN * span, high + MARGIN * span
     x, y = (torch.linspace(float(a), float(b), GRID, dtype=points.dtype) for a, b in zip(low, high, strict=True))
     places = torch.cartesian_prod(y, x).flip(1).to(points.device)
     with torch.no_grad():
@@ -166,8 +175,8 @@ def _regions(model: le.ModelWrapper, examples: Examples, points: Tensor, targets
     )
 
 
-def _pictures(inputs: Tensor) -> np.ndarray | None:
-    """Inputs as pictures of bytes, (n, height, width) or (n, height, width, 3); None if they are none."""
+def _pictures(inputs: Tensor, chosen: Tensor) -> np.ndarray | None:
+    """Chosen inputs as pictures of bytes, (n, height, width) or (n, height, width, 3); None if they are none."""
     if not inputs.is_floating_point() or inputs.ndim not in (2, 3, 4):
         return None
     if inputs.ndim == 4 and inputs.shape[1] in (1, 3):
@@ -181,7 +190,8 @@ def _pictures(inputs: Tensor) -> np.ndarray | None:
         found = inputs.reshape(-1, side, side)
         if not _is_smooth(found):
             return None
-    low, high = found.amin(), found.amax()
+    low, high, step = found.amin(), found.amax(), max(1, max(found.shape[1:3]) // FINE)
+    found = found[chosen, ::step, ::step]
     return (255 * (found - low) / (high - low).clamp_min(1e-12)).byte().numpy(force=True)
 
 

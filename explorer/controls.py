@@ -154,11 +154,16 @@ def _some(parameter: Any, label: str, offered: Any, name: Any, **options: Any) -
     return pmui.Select.from_param(parameter, label=label, options=chosen, **style, **options)
 
 
+def _checkpoints(steps: list[int]) -> dict[str, int]:
+    """Checkpoints by their names, none of which is a number: the browser would take it for that of another one."""
+    return {f"{step:,}, checkpoint {k + 1}": k for k, step in enumerate(steps)}
+
+
 def _pickers(state: State) -> pn.Row:
     """Which checkpoints a plane or a line goes through; in sight where they count."""
     subspace, between = state.param.subspace.rx(), ("through", "between")
-    options = state.param.steps.rx().rx.pipe(lambda steps: {f"{step:,}": k for k, step in enumerate(steps)})
-    style = {"size": "small", "description": "", "sizing_mode": "stretch_width", "margin": (6, 3), "options": options}
+    names = state.param.steps.rx().rx.pipe(_checkpoints)
+    style = {"size": "small", "description": "", "sizing_mode": "stretch_width", "margin": (6, 3), "options": names}
     parts = [
         pmui.Select.from_param(state.param.first, label="From step", visible=subspace.rx.in_(between), **style),
         pmui.Select.from_param(state.param.second, label="Through step", visible=subspace == "through", **style),
@@ -194,13 +199,18 @@ def _plane_file(state: State) -> pn.Column:
 def _save_plane(state: State) -> pmui.FileDownload:
     """Saves the plane that is shown, so that another network can be cut by it."""
     return pmui.FileDownload(
-        callback=lambda: sources.save_plane(state.result.subspace),
+        callback=lambda: sources.save_plane(_whole_plane(state.result)),
         filename="plane.safetensors",
         label="Save this plane",
         size="small",
         visible=state.param.result.rx().rx.pipe(lambda result: result is not None and not result.request.is_line),
         sizing_mode="stretch_width",
     )
+
+
+def _whole_plane(result: Result) -> Any:
+    """What is drawn, or what a part of is."""
+    return sources.load(result.request.model).subspace(result.request._replace(window=None))
 
 
 def study(state: State, runner: Runner) -> pmui.Button:
@@ -287,9 +297,7 @@ def _sections(state: State, *beside_model: Any) -> list[pn.Column]:
             _heading("Resolution"),
             choice(state.param.resolution, options=RESOLUTIONS, **wide),
             _help(state.param.resolution.doc),
-            pmui.Accordion(
-                ("Advanced: seed, extent, tolerance", advanced), disable_gutters=True, margin=(10, 0, 0, 0), **wide
-            ),
+            pmui.Accordion(("Advanced", advanced), disable_gutters=True, margin=(10, 0, 0, 0), **wide),
         ],
     ]
     return [pn.Column(*parts, margin=0, **wide) for parts in groups]

@@ -9,12 +9,19 @@ from explorer.state import Request
 BELOW, USUAL = 60, 500  # evaluations of a usual line, and plane, of which nodes are predicted
 LONG = 300.0  # seconds after which one would rather have asked for less
 
-Kind = tuple[str, str, int, str, bool]
+Kind = tuple[str, str, int, str, bool, str]
 
 
 def kind(request: Request) -> Kind:
     """What an evaluation costs the same for."""
-    return (request.model, request.split, request.samples, family_of(request.metric), request.is_line)
+    return (
+        request.model,
+        request.split,
+        request.samples,
+        family_of(request.metric),
+        request.is_line,
+        request.statistics,
+    )
 
 
 def evaluations(request: Request) -> int:

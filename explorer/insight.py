@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import math
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
@@ -11,12 +12,15 @@ import torch
 
 import landscape_engine as le
 from explorer import sources
-from explorer.behavior import Behavior, behavior
+from explorer.behavior import MOST, Behavior, behavior
 from explorer.state import Marker, Request
-from explorer.tracks import Track
+from explorer.tracks import Alone, Connection, Track
 from landscape_engine import metrics as engine
 from landscape_engine.metrics import ExampleMetric, MetricPipeline
 
+log = logging.getLogger("explorer")
+
+FEW = 64  # examples of which it is seen what a slow network does
 MOST_NUMBERS = 50_000_000  # in all checkpoints, whose distances are computed at once
 
 
@@ -53,16 +57,18 @@ class Insight:
         values: Exact values and their standard errors by metric name, as ``le.evaluate`` names them; of a point that
             was picked.
         gradient_norm: Of the loss; NaN where there is none, or it would take too long.
-        nearest: Number of the nearest checkpoint, and how far that is; None where there are none.
+        nearest: The nearest of the networks that are known, in words, and how far it is; None where there are none.
         behavior: What it does; None where that is not known.
+        failure: Why nothing was found, in a sentence; empty if something was.
     """
 
     request: Request
     at: Marker
     values: Mapping[str, float] = field(default_factory=dict)
     gradient_norm: float = math.nan
-    nearest: tuple[int, float] | None = None
+    nearest: tuple[str, float] | None = None
     behavior: Behavior | None = None
+    failure: str = ""
 
 
 def insight(
@@ -80,7 +86,7 @@ def insight(
         track: What the slider follows.
         subspace: What is drawn.
         at: The marker.
-        thorough: Whether there is time for a gradient.
+        thorough: Whether there is time for a gradient, and for more than a few examples.
         check: Called between steps of the work; what it raises ends it.
     """
     source, values = sources.load(request.model), {}
@@ -90,25 +96,36 @@ def insight(
         found = le.evaluate(subspace, MetricPipeline([*own, *drawn]), [at.picked])
         values = {name: float(value[0]) for name, value in found.items()}
         check()
-    here, slope = network_at(at, track, subspace).private_copy(), math.nan
+    here, slope = network_at(at, track, subspace).private_copy().settled(), math.nan
     loss = source.metrics(request.split, request.samples)[0]
     if thorough and "loss" in source.offered:
         with torch.no_grad():
             slope = float(engine.GradientNorm(loss).estimate(here).value)
         check()
     seen = source.metrics(source.splits[-1], request.samples)[0]
-    does = behavior(here, seen.data) if isinstance(seen, ExampleMetric) and seen.data is not None else None
+    does = None
+    if isinstance(seen, ExampleMetric) and seen.data is not None:
+        try:
+            does = behavior(here, seen.data, MOST if thorough else FEW)
+        except Exception:  # whatever a model does with what it is shown here, its values stand
+            log.warning("What the network does could not be seen", exc_info=True)
     check()
-    return Insight(request, at, values, slope, _nearest(source, here), does)
+    return Insight(request, at, values, slope, _nearest(source, track, here), does)
 
 
-def _nearest(source: sources.Source, here: le.ModelWrapper) -> tuple[int, float] | None:
-    trajectory = source.sample.trajectory
-    if trajectory is None or len(trajectory) * source.sample.parameter_count > MOST_NUMBERS:
+def _nearest(source: sources.Source, track: Track, here: le.ModelWrapper) -> tuple[str, float] | None:
+    """The nearest checkpoint of the training, or end of the way between two networks."""
+    if isinstance(track, Alone) or len(track.stops) * source.sample.parameter_count > MOST_NUMBERS:
         return None
-    squares = torch.zeros(len(trajectory), dtype=torch.float64)
-    for name, tensor in here.parameters.items():
-        off = trajectory.states[name].to(tensor.device) - tensor
-        squares += off.reshape(len(trajectory), -1).square().sum(dim=1, dtype=torch.float64).cpu()
-    k = int(squares.argmin())
-    return k, float(squares[k].sqrt())
+    paired, last = isinstance(track, Connection), len(track.stops) - 1
+    names = {0: track.ends[0], last: track.ends[1]} if paired else {k: track.where(k) for k in range(last + 1)}
+    off = {k: _distance(track.state_at(track.followed, float(k)), here.parameters) for k in names}
+    k = min(off, key=lambda k: off[k])
+    return names[k], off[k]
+
+
+def _distance(one: Mapping[str, torch.Tensor], other: Mapping[str, torch.Tensor]) -> float:
+    squares = (
+        float((one[n].to(t.device).float() - t.float()).square().sum(dtype=torch.float64)) for n, t in other.items()
+    )
+    return math.sqrt(sum(squares))

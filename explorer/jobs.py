@@ -110,14 +110,13 @@ class _Job:
 
 
 def _insight(request: Request, track: Track, subspace: Any, at: Marker, thorough: bool, check: Any) -> Insight:
-    """A look at the network at a marker, which has nothing in it if that fails: so that it is not tried again."""
+    """A look at the network at a marker, or why it failed: so that it is not tried again."""
     try:
         return insight(request, track, subspace, at, thorough, check)
     except _Canceled:
         raise
     except Exception as error:
-        log.warning("The network at the marker could not be looked at: %s", _sentence(error))
-        return Insight(request, at)
+        return Insight(request, at, failure=_sentence(error))
 
 
 def _sentence(error: Exception) -> str:
@@ -153,6 +152,7 @@ class Runner:
         self._loop: asyncio.AbstractEventLoop | None = None
         self._document: Any = None
         self._beat = 0.0
+        self._whole: Result | None = None  # the newest one of a whole plane: to come back to from a part of it
         self._pace: dict[cost.Kind, float] = {}
         self._besides: dict[str, threading.Event] = {}
         self._requested: Request | None = None
@@ -195,7 +195,7 @@ class Runner:
         self._call_off()
         self._requested, self.search, self.progress = self.state.request, None, le.Progress(0, 0, 0.0)
         self.state.param.update(phase="running", message="", cost=self._cost(0))
-        self._timer = threading.Timer(delay, self._begin, [self.state.request, self.state.result])
+        self._timer = threading.Timer(delay, self._begin, [self.state.request, [self.state.result, self._whole]])
         self._timer.daemon = True
         self._timer.start()
 
@@ -211,16 +211,19 @@ class Runner:
         if shown is None or shown.profile is None or self.state.looking:
             return
         if known is None or (known.request, known.at) != (shown.request, at):
-            each = shown.progress.seconds / max(shown.progress.evaluated, 1)
-            seen = shown.request, shown.track, shown.subspace, at, each < QUICK
+            quick = self._pace.get(cost.kind(shown.request), QUICK) < QUICK
+            seen = shown.request, shown.track, shown.subspace, at, quick
             self._beside("looking", lambda check: {"insight": _insight(*seen, check)})
 
     def study(self) -> None:
         """Compute the curvature at the marker."""
         shown, at = self.state.result, self.state.marker
         if shown is not None:
-            here, where = network_at(at, shown.track, shown.subspace), said(at, shown.track)
-            self._beside("studying", lambda check: {"spectrum": spectrum(shown.request, here, where, check)})
+            seen = at, shown.track, shown.subspace
+            self._beside(
+                "studying",
+                lambda check: {"spectrum": spectrum(shown.request, network_at(*seen), said(at, shown.track), check)},
+            )
 
     def mark(self) -> None:
         """Find the minima and saddles of the picture."""
@@ -295,8 +298,8 @@ class Runner:
                 self._job.go.set()
             self._job = None
 
-    def _begin(self, request: Request, known: Result | None) -> None:
-        start = known.landscape if known is not None and request.same_nodes(known.request) else None
+    def _begin(self, request: Request, known: list[Result | None]) -> None:
+        start = next((r.landscape for r in known if r is not None and request.same_nodes(r.request)), None)
         job = _Job(self, request, start)
         with self._lock:
             if self._timer is None or threading.current_thread() is not self._timer:
@@ -354,5 +357,6 @@ class Runner:
             found["message"] = message
         if result is not None:
             found["result"] = result
+            self._whole = result if result.request.window is None else self._whole
         self.state.param.update(**found)
         self.on_progress()

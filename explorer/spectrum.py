@@ -58,7 +58,7 @@ def spectrum(
         check: Called between steps of the work; what it raises ends it.
     """
     loss = sources.load(request.model).metrics(request.split, request.samples)[0]
-    here = network.private_copy()
+    here = network.private_copy().settled()
     found: list[Any] = []
     positivity = engine.CurvaturePositivity(loss, weighted=True, probes=PROBES, steps=STEPS)
     ends = engine.PrincipalCurvatures(loss, ENDS, tolerance=TOLERANCE)

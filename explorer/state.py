@@ -30,6 +30,7 @@ SUBSPACES = {
 LINES = ("random_line", "between", "gradient", "hessian_line", "networks")
 PATHS = {"trajectory": 3, "through": 3, "between": 2}  # how many checkpoints they need
 PAIRED = ("connection", "networks")  # of two networks, between which the slider moves
+FOUND = ("gradient", "hessian", "hessian_line", "connection")  # what they are depends on the examples
 DERIVED = ("gradient", "hessian", "hessian_line")  # spanned by derivatives of the loss at a checkpoint
 RANDOM = ("random", "random_line")
 WAYS = {"bezier": "Bézier curve", "chain": "Polygonal chain", "band": "Nudged elastic band"}
@@ -70,8 +71,8 @@ class Request(NamedTuple):
 
     def same_plane(self, other: Request) -> bool:
         """Whether a point of one picture is the same network in the other."""
-        seen: dict[str, Any] = {"split": "", "samples": 0, "resolution": 0, "window": None, "metric": ""}
-        seen |= {"scale": "", "tolerance": 0.0}
+        seen: dict[str, Any] = {"resolution": 0, "window": None, "metric": "", "scale": "", "tolerance": 0.0}
+        seen |= {} if self.subspace in FOUND else {"split": "", "samples": 0}
         return self._replace(**seen) == other._replace(**seen)
 
 
@@ -153,7 +154,7 @@ class State(param.Parameterized):
     phase = param.Selector(default="idle", objects=["idle", "running", "done", "canceled", "failed"])
     cost = param.String(default="", doc="What the run costs, in words.")
     message = param.String(default="", doc="One sentence about what went wrong; empty when nothing did.")
-    result = param.Parameter(default=None, doc="The newest jobs.Result, or None.")
+    result = param.Parameter(default=None, doc="The newest result.Result, or None.")
     marking = param.Boolean(default=False, doc="Whether minima and saddles are being looked for.")
     basins = param.Parameter(default=None, doc="The newest basins.Basins, or None.")
     looking = param.Boolean(default=False, doc="Whether the network at the marker is being looked at.")
@@ -165,6 +166,11 @@ class State(param.Parameterized):
     def _leave_window(self) -> None:
         """Another plane is seen whole at first."""
         self.window = None
+
+    @param.depends("split", "samples", watch=True)
+    def _leave_found(self) -> None:
+        if self.subspace in FOUND:
+            self.window = None
 
     @property
     def request(self) -> Request:

@@ -6,7 +6,7 @@ import json
 import pathlib
 from typing import Any
 
-from bokeh.models import Axis, Grid, Label, LabelSet, Model, Plot, Title
+from bokeh.models import Axis, CustomJS, Grid, Label, LabelSet, Model, Plot, Title
 
 _HERE = pathlib.Path(__file__).parent
 
@@ -222,8 +222,18 @@ PAGE_SX: dict[str, Any] = {
 }
 """``sx`` of ``panel_material_ui.Page``: it paints its main area as paper, cards need the gray of the page."""
 
-FIGURE_CSS = ":host { --highlight-color: transparent; }"
-"""Of a figure that is tapped, which Bokeh would outline; nothing in it is done by keys."""
+_LET_GO = """
+let inside = document.activeElement
+while (inside?.shadowRoot?.activeElement) inside = inside.shadowRoot.activeElement
+inside?.blur()
+"""
+
+
+def without_outline(figure: Plot) -> None:
+    """Keep Bokeh from outlining a figure once it was tapped or dragged: nothing in it is done by keys."""
+    for event in ("tap", "panend"):
+        figure.js_on_event(event, CustomJS(code=_LET_GO))
+
 
 _PLAIN = {"#444444", LIGHT["ink"], DARK["ink"]}  # Bokeh's own color of a label and ours
 

@@ -10,8 +10,10 @@ from torch import nn
 import landscape_engine as le
 from explorer.behavior import behavior
 from explorer.insight import Insight, insight, network_at, said
-from explorer.sources import load
+from explorer.own import Own
+from explorer.sources import load, withdraw
 from explorer.state import Marker, State
+from explorer.subjects import offer
 from explorer.views.behavior import behavior_html
 from landscape_engine.metrics import Examples
 
@@ -109,7 +111,8 @@ def test_a_point_of_the_picture_is_the_network_that_stands_there():
     assert found.gradient_norm == pytest.approx(float(sum(g.square().sum() for g in slopes).sqrt()), rel=1e-4)
     states = [source.sample.trajectory[k] for k in range(len(source.steps))]
     off = [sum(float((s[n] - t).square().sum()) for n, t in network.parameters.items()) ** 0.5 for s in states]
-    assert found.nearest == (int(np.argmin(off)), pytest.approx(min(off), rel=1e-5))
+    k = int(np.argmin(off))
+    assert found.nearest == (f"checkpoint {k + 1} of 44, step {source.steps[k]:,}", pytest.approx(min(off), rel=1e-5))
 
 
 def test_on_the_track_values_are_known_and_the_network_is_that_of_the_checkpoint():
@@ -117,5 +120,56 @@ def test_on_the_track_values_are_known_and_the_network_is_that_of_the_checkpoint
     request = state.request
     track, plane = source.track(request), source.subspace(request)
     found = insight(request, track, plane, Marker(5.0), thorough=False)
-    assert found.values == {} and np.isnan(found.gradient_norm) and found.nearest == (5, 0.0)
+    assert (
+        found.values == {}
+        and np.isnan(found.gradient_norm)
+        and found.nearest == (f"checkpoint 6 of 43, step {source.steps[5]}", 0.0)
+    )
     assert said(found.at, track) == f"step {source.steps[5]}"
+
+
+def test_tokens_are_no_points_of_a_plane_and_a_batch_may_be_a_list_or_have_its_targets_first():
+    pairs, classes = torch.tensor([[1, 5], [4, 2]]), torch.tensor([0, 1])
+    embedded = nn.Sequential(nn.Embedding(6, 3), nn.Flatten(), nn.Linear(6, 2))
+    found = behavior(le.wrap_model(embedded), Examples((pairs, classes)))
+    assert found.regions is None and found.count == 2
+    points = torch.tensor([[0.0, 1.0], [1.0, 0.0]])
+    assert behavior(le.wrap_model(nn.Linear(2, 2)), Examples([[points, classes]])).regions is not None
+    wrong = fixed(torch.tensor([[0.0, 1.0]] * 2))
+    named = [{"label": torch.zeros(2, dtype=torch.long), "x": torch.eye(8)[None].repeat(2, 1, 1)}]
+    found = behavior(wrong, Examples(named, forward=lambda model, batch: model.forward(batch["x"]), targets="label"))
+    assert found.mistakes[0].picture.shape == (8, 8)
+
+
+def test_what_is_not_finite_is_no_behavior_and_some_examples_are_not_said_to_be_all():
+    nothing = behavior(fixed(torch.tensor([[float("nan"), 1.0]])), Examples((torch.zeros(1, 3), torch.tensor([0]))))
+    assert nothing is None
+    wrong = fixed(torch.tensor([[0.0, 1.0]] * 5))
+    found = behavior(wrong, Examples((torch.zeros(5, 3), torch.zeros(5, dtype=torch.long))), most=2)
+    assert (found.count, found.whole) == (2, False)
+    assert "2 of the first 2 test examples are wrong" in behavior_html(found, "test")
+
+
+def test_large_pictures_are_thinned_and_a_column_without_spread_makes_no_hole():
+    wrong = fixed(torch.tensor([[0.0, 1.0]]))
+    large = torch.rand(1, 1, 400, 300)
+    found = behavior(wrong, Examples((large, torch.tensor([0])))).mistakes[0].picture
+    assert found.shape == (100, 75)
+    flat = torch.tensor([[0.0, 2.0], [1.0, 2.0]])
+    found = behavior(le.wrap_model(nn.Linear(2, 2)), Examples((flat, torch.tensor([0, 1]))))
+    assert "nan" not in behavior_html(found, "test").lower()
+
+
+def test_statistics_that_are_estimated_again_count_for_what_the_network_does_as_well():
+    torch.manual_seed(0)
+    model = nn.Sequential(nn.Linear(2, 8), nn.BatchNorm1d(8), nn.ReLU(), nn.Linear(8, 3))
+    inputs, targets = 5 + 3 * torch.randn(200, 2), torch.arange(200) % 3
+    key = offer(Own(model, (inputs, targets)))
+    source = load(key)
+    state = State(split="all", subspace="random", has_statistics=True, statistics="re-estimated")
+    state.offer([key])
+    state.model = key
+    request = state.request
+    found = insight(request, source.track(request), source.subspace(request), Marker(0.0, (0.3, -0.2)))
+    assert found.behavior.wrong == round(200 * (1 - found.values["all_accuracy"]))
+    withdraw(key)

@@ -44,6 +44,10 @@ def test_a_point_that_is_tapped_is_a_network_one_sees_behave_until_the_slider_mo
     page.get_by_text("At the marker", exact=True).wait_for()
     page.get_by_text("checkpoint 1 of 43, step 0").first.wait_for()
     assert explorer.state.picked is None
+    page.mouse.click(*pixel(page, *explorer.state.result.path[4 * 12]))  # a tap on a stop of the path
+    page.get_by_text("checkpoint 13 of 43").first.wait_for()
+    assert (explorer.state.t, explorer.state.picked) == (12, None)
+    assert page.locator(SLIDER).input_value() == "12"
 
 
 def test_points_of_the_plane_are_seen_told_apart_and_a_line_has_its_points_too(visit):
@@ -88,7 +92,6 @@ def test_what_is_zoomed_into_is_refined_further_and_a_reset_shows_the_whole_agai
     page, explorer = visit()
     whole = explorer.state.result
     page.mouse.move(*pixel(page, 0, 0))
-    page.get_by_title("Box Zoom", exact=False).first.click()
     page.mouse.move(*pixel(page, -4, 3))
     page.mouse.down()
     page.mouse.move(*pixel(page, 4, -3), steps=5)

@@ -41,15 +41,20 @@ def behavior_html(found: Behavior, split: str) -> str:
         split: The set.
     """
     what = f"{SET_NAMES[split]} examples".strip()
+    some = "" if found.whole else "the first "
     if found.regions is not None:
         return _block("What it tells apart", f"on {what}", _regions(found.regions, found), "")
     unit = "tokens" if found.sequences else what
-    errors = f"{found.wrong:,} of {found.count:,} {unit} are wrong ({percent(found.wrong / max(found.count, 1))})."
+    errors = (
+        f"{found.wrong:,} of {some}{found.count:,} {unit} are wrong ({percent(found.wrong / max(found.count, 1))})."
+    )
     if found.sequences:
         return _block("What it says comes next", f"in {what}", "".join(map(_sequence, found.sequences)), errors)
-    if not found.mistakes:
-        return _block("Mistakes", f"on {what}", "", f"None of {found.count:,}.")
+    if not found.wrong:
+        return _block("Mistakes", f"on {what}", "", f"None of {some}{found.count:,}.")
     body = "".join(map(_mistake, found.mistakes))
+    if not found.mistakes:
+        return _block("Mistakes", f"on {what}", "", errors)
     return _block("Most confident mistakes", f"on {what}", f"<div class='thumbs'>{body}</div>", errors)
 
 
@@ -81,7 +86,7 @@ def _regions(found: Regions, known: Behavior) -> str:
     place[:, 1] = HEIGHT - place[:, 1]
     dots = "".join(_dots(place, found.targets, found.wrong))
     image = f"<image href='{_data_url(_colored(found))}' width='{width:.0f}' height='{HEIGHT}'"
-    said = f"{known.wrong:,} of {known.count:,} wrong"
+    said = f"{known.wrong:,} of {'' if known.whole else 'the first '}{known.count:,} wrong"
     names = "".join(
         f"<span><i style='background:{COLORS[k % len(COLORS)]}'></i>class {k}</span>" for k in range(known.classes)
     )

@@ -11,7 +11,7 @@ from explorer.numbers import format_level
 from explorer.theme import DARK, LIGHT, MAP_HERE, MAP_INK, apply_theme
 from explorer.views.picture import Picture
 
-WIDTH = 64  # px: the frame takes 22, of which the bands take the right 14 and the pointer the rest
+WIDTH, LEFT = 68, 4  # px: the frame takes 22, of which the bands take the right 14 and the pointer the rest and LEFT
 POINTER = -0.33  # where the pointer stands, left of the bands from 0 to 1
 LOWEST_HEIGHT = 180  # px of the frame on a phone, where labels must not touch
 
@@ -35,8 +35,8 @@ class ColorBar:
             y_range=Range1d(0, 1),
             min_border_top=top,
             min_border_bottom=bottom,
-            min_border_left=0,
-            min_border_right=WIDTH - 22,
+            min_border_left=LEFT,
+            min_border_right=WIDTH - LEFT - 22,
             y_axis_location="right",
             tools=[],
             toolbar_location=None,

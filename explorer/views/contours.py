@@ -20,7 +20,7 @@ from bokeh.models import (
 )
 from bokeh.plotting import figure
 
-from explorer.theme import DARK, FIGURE_CSS, FONT, LIGHT, MAP_HERE, MAP_INK, MAP_LIGHT, apply_theme
+from explorer.theme import DARK, FONT, LIGHT, MAP_HERE, MAP_INK, MAP_LIGHT, apply_theme, without_outline
 from explorer.views import colorbar
 from explorer.views.labels import HEIGHT, Label, contour_labels
 from explorer.views.layers import (
@@ -219,7 +219,8 @@ class MapView:
         self._bounds = bounds
         pairs = zip((self.figure.x_range, self.figure.y_range), bounds, strict=True)
         for axis_range, (start, end) in pairs:
-            axis_range.update(start=start, end=end, **({"reset_start": start, "reset_end": end} if whole else {}))
+            home = {"reset_start": start, "reset_end": end, "bounds": (start, end)} if whole else {}
+            axis_range.update(start=start, end=end, **home)
         (left, right), (bottom, top) = bounds
         self._frame.data = {"left": [left], "right": [right], "bottom": [bottom], "top": [top]}
         self._plane.data = {"aspect": [(right - left) / (top - bottom)]}
@@ -307,11 +308,12 @@ def _map_figure() -> figure:
         min_border_bottom=BOTTOM,
         min_border_left=LEFT,
         min_border_right=RIGHT,
-        tools=[PanTool(), BoxZoomTool(match_aspect=True), WheelZoomTool(), ResetTool()],
+        tools=[zoom := BoxZoomTool(match_aspect=True), PanTool(), WheelZoomTool(), ResetTool()],
+        active_drag=zoom,
         toolbar_location="above",  # shares the row of the title
         title="",
-        stylesheets=[FIGURE_CSS],
     )
+    without_outline(plot)
     plot.toolbar.update(logo=None, autohide=True)
     plot.title.standoff = 14  # as that of the bar: both fill the upper border
     plot.grid.visible = False

@@ -13,7 +13,7 @@ from bokeh.plotting import figure
 from numpy.typing import NDArray
 
 from explorer.numbers import format_error, format_number, percent
-from explorer.theme import DARK, FIGURE_CSS, LIGHT, apply_theme
+from explorer.theme import DARK, LIGHT, apply_theme, without_outline
 from explorer.views.ticks import drawn, tick_values
 
 Array = NDArray[np.float64]
@@ -108,8 +108,8 @@ class CurveView:
             tools=[],
             toolbar_location=None,
             title="",
-            stylesheets=[FIGURE_CSS],
         )
+        without_outline(self.figure)
         self.figure.xgrid.visible = False
         self.figure.yaxis[0].ticker = FixedTicker(ticks=[])
         self.figure.ygrid[0].ticker = FixedTicker(ticks=[])

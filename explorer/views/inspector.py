@@ -107,12 +107,19 @@ def inspector_html(r: Reading, does: str = "") -> str:
     ]
     units = f"{escape(r.units)}, " if r.units else ""
     doubt = _plus_minus(r.stderr, r.true)
-    below = "between two exact values: interpolated" if not r.exact else f"{doubt} from sampling" if doubt else ""
+    sampled = f"sampling {doubt}" if doubt.startswith("error") else f"{doubt} from sampling"
+    below = "between two exact values: interpolated" if not r.exact else sampled if doubt else ""
     return f"""<div class="columns"><div>
 <div class="where"><i></i><b>{"At the point" if r.picked else "At the marker"}</b><span>{escape(r.where)}</span></div>
 <div class="big"><b>{format_number(r.true)}</b><span>{units}{r.names[0]}<br>
 {below}</span></div>
 <p class="verdict {kind}">{escape(verdict)}</p></div><table>{"".join(rows)}</table>{does}</div>"""
+
+
+def waiting_html(where: str, words: str) -> str:
+    """The card while nothing is known of a point, or where nothing can be."""
+    head = f'<div class="where"><i></i><b>At the point</b><span>{escape(where)}</span></div>'
+    return f"{head}<p class='verdict'>{escape(words)}</p>"
 
 
 def _gradient(norm: float | None) -> str:

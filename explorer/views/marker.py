@@ -4,9 +4,11 @@ from __future__ import annotations
 
 from typing import Any
 
+import numpy as np
 from bokeh.events import Tap
 from bokeh.models import ColumnDataSource, CustomJS
 
+from explorer.insight import said
 from explorer.result import Result
 from explorer.state import State
 from explorer.tracks import PER_INTERVAL
@@ -17,7 +19,7 @@ from explorer.views.colorbar import POINTER
 from explorer.views.contours import MapView
 from explorer.views.curve import CurvePicture, CurveView, as_table
 from explorer.views.inspector import CSS as INSPECTOR_CSS
-from explorer.views.inspector import inspector_html
+from explorer.views.inspector import inspector_html, waiting_html
 from explorer.views.picture import Picture
 from explorer.views.results import reading_of
 from explorer.views.slider import PathSlider
@@ -35,6 +37,7 @@ if (path.length) {
   surface.data.marker = [a, b];
 }
 """.replace("POINTER", str(POINTER))
+NEAR = 0.012  # of the picture: a tap so near to a stop of the track is meant for it
 GO_THERE = "marker.data = {x: [cb_obj.x], y: [cb_obj.y]}"
 
 
@@ -54,7 +57,7 @@ class MarkerView:
     """
 
     def __init__(self, state: State, plane: MapView, curve: CurveView, surface: Surface3D, slider: PathSlider) -> None:
-        self.state, self.map, self.curve, self.surface = state, plane, curve, surface
+        self.state, self.map, self.curve, self.surface, self.slider = state, plane, curve, surface, slider
         self.path = ColumnDataSource({"alpha": [], "beta": [], "z": []})
         self.card = text("", INSPECTOR_CSS, BEHAVIOR_CSS, sizing_mode="stretch_width")
         self._shown: tuple[Result, Any] | None = None
@@ -94,14 +97,25 @@ class MarkerView:
         result, picture = self._shown
         insight = self.state.insight if self.state.insight and self.state.insight.request == result.request else None
         reading = reading_of(result, picture, self.state.marker, insight)
-        if reading is not None:
+        if reading is None and self.state.picked is not None:
+            known = insight is not None and insight.at == self.state.marker
+            words = insight.failure if insight is not None and known else "Evaluating the network there …"
+            self.card.object = waiting_html(said(self.state.marker, result.track), words)
+        elif reading is not None:
             does = behavior_html(insight.behavior, result.source.splits[-1]) if insight and insight.behavior else ""
             self.card.object = inspector_html(reading, does)
 
     def _pick(self, *point: float) -> None:
-        """Take a point of the picture, if it is inside."""
-        if self._shown is not None:
-            bounds = self._shown[0].subspace.bounds
-            inside = all(low <= x <= high for x, (low, high) in zip(point, bounds, strict=True))
-            self.state.picked = tuple(map(float, point)) if inside else self.state.picked
-            self.place()
+        """Take a point of the picture, if it is inside; beside a stop of the track, that stop."""
+        if self._shown is None:
+            return
+        result = self._shown[0]
+        bounds = np.array(result.subspace.bounds)
+        if all(low <= x <= high for x, (low, high) in zip(point, bounds, strict=True)):
+            apart = np.abs(result.path[::PER_INTERVAL] - point) / np.ptp(bounds, axis=1)
+            stop = int(np.argmin(apart.max(axis=1)))
+            if len(apart) > 1 and result.track.stop and apart[stop].max() < NEAR:
+                self.state.picked, self.slider.t = None, float(stop)
+            else:
+                self.state.picked = tuple(map(float, point))
+        self.place()

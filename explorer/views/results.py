@@ -289,9 +289,5 @@ def _on_track(result: Result, t: float) -> _Place:
 
 
 def _at_point(result: Result, at: Marker, here: Insight | None) -> _Place:
-    nearest = None
-    if here is not None and here.nearest is not None:
-        k, distance = here.nearest
-        nearest = f"checkpoint {k + 1}, {result.source.training(result.request).said(k)}", distance
-    values = {} if here is None else here.values
-    return _Place(values, np.array([at.picked]), said(at, result.track), nearest=nearest)
+    found = here or Insight(result.request, at)
+    return _Place(found.values, np.array([at.picked]), said(at, result.track), nearest=found.nearest)
