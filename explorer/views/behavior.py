@@ -18,7 +18,8 @@ COLORS = ("#0072b2", "#e69f00", "#009e73", "#cc79a7", "#56b4e9", "#d55e00", "#f0
 HEIGHT = 120  # px of the plane of the inputs
 FAINT, STRONG = 40, 190  # opacity of a region where the network is as unsure, and as sure, as can be
 CSS = """
-.does { margin-top: 10px; } .does h3 { font-size: var(--fs-small); font-weight: 600; margin: 0 0 6px; }
+.does { margin-top: 10px; min-height: 101px; }
+.does h3 { font-size: var(--fs-small); font-weight: 600; margin: 0 0 6px; }
 .does h3 span, .does p, figcaption { font-weight: 400; color: var(--ink-2); font-size: var(--fs-caption); }
 .does p { margin: 4px 0 0; } .thumbs { display: flex; gap: 4px 16px; flex-wrap: wrap; } figure { margin: 0; }
 .thumbs img { width: 44px; height: 44px; image-rendering: pixelated; display: block; object-fit: contain;
@@ -31,6 +32,10 @@ figcaption b { color: var(--ink); font-weight: 600; }
 .tokens { font: var(--fs-caption)/1.6 var(--mono, monospace); color: var(--ink-2); overflow-wrap: anywhere; }
 .tokens b { color: var(--ink); text-decoration: underline; text-decoration-color: var(--warn); }
 """
+
+
+WAITING = "<div class='does'></div>"
+"""Keeps its room."""
 
 
 def behavior_html(found: Behavior, split: str) -> str:

@@ -8,12 +8,12 @@ import numpy as np
 from bokeh.events import Tap
 from bokeh.models import ColumnDataSource, CustomJS
 
-from explorer.insight import said
+from explorer.insight import Insight, said
 from explorer.result import Result
 from explorer.state import State
 from explorer.tracks import PER_INTERVAL
 from explorer.views.behavior import CSS as BEHAVIOR_CSS
-from explorer.views.behavior import behavior_html
+from explorer.views.behavior import WAITING, behavior_html
 from explorer.views.cards import text
 from explorer.views.colorbar import POINTER
 from explorer.views.contours import MapView
@@ -102,8 +102,13 @@ class MarkerView:
             words = insight.failure if insight is not None and known else "Evaluating the network there …"
             self.card.object = waiting_html(said(self.state.marker, result.track), words)
         elif reading is not None:
-            does = behavior_html(insight.behavior, result.source.splits[-1]) if insight and insight.behavior else ""
-            self.card.object = inspector_html(reading, does)
+            self.card.object = inspector_html(reading, self._does(result, insight))
+
+    def _does(self, result: Result, insight: Insight | None) -> str:
+        """What the network does, as HTML; room for it where it is still to come."""
+        if insight is None:
+            return WAITING if "accuracy" in result.source.offered else ""
+        return behavior_html(insight.behavior, result.source.splits[-1]) if insight.behavior is not None else ""
 
     def _pick(self, *point: float) -> None:
         """Take a point of the picture, if it is inside; beside a stop of the track, that stop."""
