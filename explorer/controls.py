@@ -234,7 +234,7 @@ def drawer(state: State, runner: Runner, *beside_model: Any) -> pmui.Column:
         _run_button(state, runner),
         stylesheets=[FOOT_CSS],
         margin=0,
-        sizing_mode="stretch_width",
+        **WIDE,
     )
     return pmui.Column(*_sections(state, *beside_model), foot, sx={"minHeight": FULL}, margin=0, **WIDE)
 
@@ -247,7 +247,6 @@ def inline_drawer(state: State, runner: Runner) -> pn.Column:
 
 def _sections(state: State, *beside_model: Any) -> list[pn.Column]:
     """What is chosen, group by group."""
-    wide = {"sizing_mode": "stretch_width"}
     random = state.param.subspace.rx().rx.pipe(lambda chosen: chosen in RANDOM)
     measures = state.param.measures.rx()
     log = state.param.metric.rx().rx.pipe(lambda key: MEASURES[key].log)
@@ -272,7 +271,7 @@ def _sections(state: State, *beside_model: Any) -> list[pn.Column]:
                 _set(state),
                 _some(state.param.samples, "How many", state.param.counts, _count, margin=(6, 10, 6, 4)),
                 margin=0,
-                **wide,
+                **WIDE,
             ),
             _help("What is averaged over; fewer are faster and less sure."),
         ],
@@ -280,7 +279,7 @@ def _sections(state: State, *beside_model: Any) -> list[pn.Column]:
             _heading("What to measure"),
             _measure(state),
             _help(state.param.metric.rx().rx.pipe(lambda key, m: f"{m.get(key, MEASURES[key]).help}.", measures)),
-            choice(state.param.scale, options=scales, visible=log, **wide),
+            choice(state.param.scale, options=scales, visible=log, **WIDE),
             _help(log.rx.where("Color scale: log shows the floor of the valley.", "It is drawn on a linear scale.")),
         ],
         [
@@ -289,26 +288,25 @@ def _sections(state: State, *beside_model: Any) -> list[pn.Column]:
             _pickers(state),
             _plane_file(state),
             _help(state.param.result.rx().rx.pipe(_held, state.param.subspace.rx())),
-            _select(state.param.way, "Way around the barrier", WAYS, visible=state.param.subspace.rx() == "connection"),
+            _select(state.param.way, "Connecting path", WAYS, visible=state.param.subspace.rx() == "connection"),
             _select(state.param.normalization, "Normalization", NORMALIZATIONS, disabled=random.rx.not_()),
             _help(random.rx.where(SCALED, UNSCALED)),
         ],
         [
             _heading("Resolution"),
-            choice(state.param.resolution, options=RESOLUTIONS, **wide),
+            choice(state.param.resolution, options=RESOLUTIONS, **WIDE),
             _help(state.param.resolution.doc),
-            pmui.Accordion(("Advanced", advanced), disable_gutters=True, margin=(10, 0, 0, 0), **wide),
+            pmui.Accordion(("Advanced", advanced), disable_gutters=True, margin=(10, 0, 0, 0), **WIDE),
         ],
     ]
-    return [pn.Column(*parts, margin=0, **wide) for parts in groups]
+    return [pn.Column(*parts, margin=0, **WIDE) for parts in groups]
 
 
 def _run_button(state: State, runner: Runner) -> pn.Column:
     """Run again, or Cancel while a run is under way."""
     running = state.param.phase.rx() == "running"
-    wide = {"sizing_mode": "stretch_width"}
-    run = pmui.Button(label="Run again", variant="contained", visible=running.rx.not_(), **wide)
+    run = pmui.Button(label="Run again", variant="contained", visible=running.rx.not_(), **WIDE)
     run.on_click(lambda event: runner.start())
-    cancel = pmui.Button(label="Cancel", variant="outlined", visible=running, **wide)
+    cancel = pmui.Button(label="Cancel", variant="outlined", visible=running, **WIDE)
     cancel.on_click(lambda event: runner.cancel())
-    return pn.Column(run, cancel, margin=0, **wide)
+    return pn.Column(run, cancel, margin=0, **WIDE)

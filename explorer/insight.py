@@ -13,6 +13,7 @@ import torch
 import landscape_engine as le
 from explorer import sources
 from explorer.behavior import MOST, Behavior, behavior
+from explorer.numbers import format_number
 from explorer.state import Marker, Request
 from explorer.tracks import Alone, Connection, Track
 from landscape_engine import metrics as engine
@@ -36,14 +37,10 @@ def network_at(at: Marker, track: Track, subspace: le.Line | le.Plane) -> le.Mod
 
 
 def said(at: Marker, track: Track) -> str:
-    """Where a marker is: "step 29", "at α −1.2, β 0.5"."""
+    """Where a marker is: "step 29", "at α −1.20, β 0.500"."""
     if at.picked is None:
         return track.said(at.t)
-    return "at " + ", ".join(f"{name} {_short(x)}" for name, x in zip("αβ", at.picked, strict=False))
-
-
-def _short(x: float) -> str:
-    return f"{x:.3g}".replace("-", "−")
+    return "at " + ", ".join(f"{name} {format_number(x)}" for name, x in zip("αβ", at.picked, strict=False))
 
 
 @final

@@ -95,7 +95,7 @@ def test_a_point_of_the_picture_is_the_network_that_stands_there():
     request = state.request
     track, plane = source.track(request), source.subspace(request)
     found = insight(request, track, plane, Marker(0.0, (-3.0, 2.0)))
-    assert isinstance(found, Insight) and said(found.at, track) == "at α −3, β 2"
+    assert isinstance(found, Insight) and said(found.at, track) == "at α −3.00, β 2.00"
     network = network_at(found.at, track, plane)
     state_there = plane.state_at((-3.0, 2.0))
     assert all(torch.equal(network.parameters[name], state_there[name]) for name in network.parameters)

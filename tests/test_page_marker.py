@@ -67,7 +67,7 @@ def test_points_of_the_plane_are_seen_told_apart_and_a_line_has_its_points_too(v
     wait(page, lambda: explorer.state.picked is not None and explorer.state.insight.at.picked == explorer.state.picked)
     (alpha,) = explorer.state.picked
     assert 0 < alpha < 1
-    shown = f"at α {alpha:.3g}"
+    shown = f"at α {format_number(alpha)}"
     page.get_by_text(shown).first.wait_for()
 
 

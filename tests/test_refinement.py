@@ -378,3 +378,15 @@ def test_a_second_metric_goes_on_from_the_nodes_known(digits, metrics):
 def test_a_metric_that_may_be_negative_has_no_log_scale(corner):
     with pytest.raises(le.ChoiceError, match="may be negative"):
         le.refine(Slope(), corner, scale="log")
+
+
+@pytest.mark.parametrize(("rough_from", "everywhere"), [(-0.5, True), (0.5, False)])
+def test_where_most_of_a_surface_is_rough_the_rest_is_computed_too(rough_from, everywhere):
+    a, b = np.meshgrid(*2 * [np.linspace(-1, 1, 65)], indexing="ij")
+    noise = 0.05 * np.random.default_rng(0).normal(size=a.shape)  # ten tolerances: no neighbor tells of another
+    values = a**2 + b**2 + np.where(a > rough_from, noise, 0.0)
+    refiner = le.Refiner(values.shape, 0.005)
+    while len(nodes := refiner.ask()):
+        refiner.tell(nodes, values[tuple(nodes.T)])
+    assert refiner.computed.all() == everywhere
+    assert refiner.computed[a > rough_from].mean() > 0.95
