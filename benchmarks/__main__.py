@@ -18,7 +18,7 @@ from pathlib import Path
 import torch
 
 from .measure import Row
-from .rows import GROUPS
+from .rows import GROUPS, ON_CPU, rows
 
 HERE = Path(__file__).parent
 PACKAGES = ("torch", "numpy", "loss-landscapes")
@@ -40,12 +40,12 @@ def main(argv: Sequence[str] | None = None) -> None:
         parser.error(f"no group is called {', '.join(unknown)}; there are {', '.join(GROUPS)}")
     warnings.simplefilter("ignore")
     torch.set_num_threads(1)
-    for name in arguments.names or GROUPS:
-        rows = []
-        for row in GROUPS[name](arguments.device):
-            rows.append(asdict(row))
+    for name in arguments.names or [n for n in GROUPS if arguments.device == "cpu" or n not in ON_CPU]:
+        timed = []
+        for row in rows(name, arguments.device):
+            timed.append(asdict(row))
             print(line(row), flush=True)
-        found = {"machine": machine(arguments.device), "rows": rows}
+        found = {"machine": machine(arguments.device), "rows": timed}
         file = HERE / "results" / arguments.device / f"{name}.json"
         file.parent.mkdir(parents=True, exist_ok=True)
         file.write_text(json.dumps(found, indent=1) + "\n", encoding="utf-8")

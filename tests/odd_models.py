@@ -132,18 +132,18 @@ MODULES = {
 }
 
 
-def build(name):
-    """A wrapped model, and a function (state, inputs) -> outputs that sets the state in a copy of its own."""
+def build(name, device="cpu"):
+    """A wrapped model on a device, and a function (state, inputs) -> outputs of a copy in which it sets the state."""
     torch.manual_seed(0)
     if name == "agent":
         agent, twin = Agent(), Agent()
-        parts = {"body": agent.body, "head": agent.head}
+        parts = {"body": agent.body.to(device), "head": agent.head.to(device)}
         wrapper = le.GeneralModelWrapper(agent, parts, lambda model, x: model.act(x))
         copies, act = {"body": twin.body, "head": twin.head}, twin.act
     else:
         module, twin = MODULES[name](), MODULES[name]().eval()
         twin.load_state_dict(module.state_dict())
-        wrapper, copies, act = le.wrap_model(module), {"": twin}, twin
+        wrapper, copies, act = le.wrap_model(module.to(device)), {"": twin}, twin
 
     def forward(state, x):
         with torch.no_grad():

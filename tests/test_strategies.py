@@ -16,7 +16,8 @@ import odd_models
 from landscape_engine.evaluation import STRATEGIES, probe, strategies
 from landscape_engine.metrics import Accuracy, Examples, GradientNorm, Loss
 
-OTHERS = [name for name in STRATEGIES if name not in ("loop", "streamed")]  # what is streamed leaves no choice
+ELSEWHERE = ("streamed", "CUDA graph")  # what is streamed leaves no choice; what wants a GPU is in test_cuda.py
+OTHERS = [name for name in STRATEGIES if name not in ("loop", *ELSEWHERE)]
 POINTS = [(a, b) for a in (-0.7, 0.0, 0.4) for b in (-0.2, 0.0, 0.9)]
 
 
@@ -239,7 +240,7 @@ def test_a_choice_of_options_is_forced_by_the_name_it_is_recorded_under():
 
 
 @pytest.mark.parametrize("rows", [1, 5, 16])
-@pytest.mark.parametrize("kind", STRATEGIES)
+@pytest.mark.parametrize("kind", ["loop", "streamed", *OTHERS])
 def test_few_examples_at_a_time_change_no_value(kind, rows):
     torch.manual_seed(0)
     model = small().double()
@@ -397,7 +398,8 @@ def test_models_that_cannot_be_vectorized_are_looped():
 def test_a_strategy_that_does_not_exist_is_refused():
     line = le.Line.random(nn.Linear(4, 3))
     with pytest.raises(
-        le.ChoiceError, match="strategy must be one of auto, loop, streamed, first-layer reuse, vmap, threads, compiled"
+        le.ChoiceError,
+        match="strategy must be one of auto, loop, streamed, first-layer reuse, vmap, CUDA graph, threads, compiled",
     ):
         le.refine(Loss(F.cross_entropy, *data()), line, strategy="fastest").__next__()
 

@@ -21,7 +21,7 @@ from landscape_engine.metrics import Loss
 from ..measure import Row, ratio, seconds
 from .evaluation import cases
 
-SIZES, EVALUATIONS = (256, 512, 1024), 10
+SIZES, EVALUATIONS = (256, 512, 1024, 4096), 10
 LIMITS = {"MLP 784": 0.9, "MLP 3072": 0.9, "digits_cnn": 0.7}
 
 

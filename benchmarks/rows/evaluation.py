@@ -123,7 +123,7 @@ def rows(device: str) -> Iterator[Row]:
         their_loss = TheirLoss(F.cross_entropy, inputs, targets)
 
         def theirs(model: nn.Module = model, loss: TheirLoss = their_loss) -> object:
-            with torch.no_grad():
+            with torch.no_grad(), torch.device(device):  # where it draws its directions
                 return loss_landscapes.random_plane(model, loss, 1, STEPS, "filter", deepcopy_model=True)
 
         for limit, resolution, tolerance in ((case.same_points, case.nodes, 0.0), (case.picture, PICTURE, 0.005)):
@@ -140,5 +140,5 @@ def rows(device: str) -> Iterator[Row]:
             if found < limit:
                 each = resolution**2 / how["evaluations"] / found
                 note += f"; a node takes {each:.2f} times as long as one there, all that goes with it counted"
-                note += f"; {case.why}" * bool(case.why)
+                note += f"; {case.why}" * bool(case.why and device == "cpu")
             yield Row(f"{case.name}: {what}", PEER, found, limit, note=note)

@@ -18,8 +18,9 @@ from ..metrics.elsewhere import in_type
 from ..models import ModelWrapper
 from ..parameters import Parameters, pieces
 from ..subspaces import AffineSubspace, Subspace
+from .base import Strategy
 from .probe import MOST, OFFERED, PROBED, WORTH_A_PROBE, Known, choose, clock, forced, parse
-from .strategies import Loop, Strategy, Streamed
+from .strategies import Loop, Streamed
 
 MEMORY_CAP = 2 * 2**30  # bytes that the values of one call may take
 

@@ -223,9 +223,15 @@ def logits(outputs: Any) -> Any:
     return outputs if isinstance(outputs, Tensor) else getattr(outputs, "logits", outputs)
 
 
+def exact(values: Any) -> Tensor:
+    """As float64 where they are; on the CPU, if they are on a device that has no such type, as Apple's has not."""
+    values = torch.as_tensor(values)
+    return values.double() if values.device.type in ("cpu", "cuda") else values.cpu().double()
+
+
 def moments(sums: Tensor, weights: Tensor) -> Tensor:
     """Sums of s, w, s^2, s w, w^2 in float64, which is all that a mean and its standard error need."""
-    s, w = sums.detach().double().reshape(-1), weights.detach().double().reshape(-1)
+    s, w = exact(sums.detach()).reshape(-1), exact(weights.detach()).reshape(-1)
     return torch.stack([s.sum(), w.sum(), s @ s, s @ w, w @ w])
 
 

@@ -13,7 +13,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from ..errors import ChoiceError
-from .base import ExampleMetric, logits
+from .base import ExampleMetric, exact, logits
 from .data import Examples, join, length
 
 _CROSS_ENTROPIES = (F.cross_entropy, F.nll_loss, nn.CrossEntropyLoss, nn.NLLLoss)
@@ -120,7 +120,7 @@ class Loss(ExampleMetric):
         found = [self.contributions(*part) for part in parts]
         mean = torch.stack([s.sum() for s, _ in found]).sum() / torch.stack([w.sum() for _, w in found]).sum()
         rtol = torch.finfo(own.dtype).eps ** (2 / 3) if own.is_floating_point() else 0
-        return bool(torch.isclose(mean, own.double().cpu(), rtol=rtol, atol=0))
+        return bool(torch.isclose(mean, exact(own).to(mean.device), rtol=rtol, atol=0))
 
     def contributions(self, outputs: Any, batch: Any) -> tuple[Tensor, Tensor]:
         """Sums and weights of each example."""
@@ -128,9 +128,9 @@ class Loss(ExampleMetric):
             return self._from_model(outputs, batch)
         predicted, targets = logits(outputs), self.data.targets(batch)
         if self._each is None:
-            value = torch.as_tensor(self._function(predicted, targets)).double().cpu()
-            return value.reshape(1), torch.ones(1, dtype=torch.float64)
-        values = self._each(predicted, targets).double().cpu()
+            value = exact(self._function(predicted, targets)).reshape(1)
+            return value, torch.ones_like(value)
+        values = exact(self._each(predicted, targets))
         if values.ndim == 0:
             raise ChoiceError("loss_function", "one number a batch", "a loss that returns one value an example")
         weights = self._weights(values, targets, batch)
@@ -140,26 +140,26 @@ class Loss(ExampleMetric):
 
     def _from_model(self, outputs: Any, batch: Any) -> tuple[Tensor, Tensor]:
         """The model's own loss: the mean of a batch, or one value an example."""
-        value = torch.as_tensor(outputs if isinstance(outputs, Tensor) else outputs.loss).double().cpu()
+        value = exact(outputs if isinstance(outputs, Tensor) else outputs.loss)
         self.single = value.ndim > 0
         count = self._given_weights(batch) if self._given_weights is not None else None
         if self.single:
-            weights = torch.ones_like(value) if count is None else torch.as_tensor(count).double().cpu()
+            weights = torch.ones_like(value) if count is None else exact(count).to(value.device)
             return value * weights, weights
-        weight = torch.as_tensor(length(batch) if count is None else count).double().cpu().sum().reshape(1)
+        weight = exact(length(batch) if count is None else count).to(value.device).sum().reshape(1)
         return value.reshape(1) * weight, weight
 
     def _weights(self, values: Tensor, targets: Any, batch: Any) -> Tensor:
         if self._given_weights is not None:
-            given = torch.as_tensor(self._given_weights(batch)).double().cpu()
+            given = exact(self._given_weights(batch)).to(values.device)
             return given.reshape(given.shape + (1,) * (values.ndim - given.ndim)).expand_as(values)
         weights = torch.ones_like(values)
         if self._ignore_index is None or targets.is_floating_point():  # class probabilities are never ignored
             return weights
-        targets = targets.cpu()
+        targets = targets.to(values.device)
         kept = targets != self._ignore_index
         if self._class_weight is not None:
-            weights = self._class_weight.double().cpu()[torch.where(kept, targets, torch.zeros_like(targets))]
+            weights = exact(self._class_weight).to(values.device)[torch.where(kept, targets, torch.zeros_like(targets))]
         return weights * kept
 
 
@@ -249,6 +249,6 @@ class Accuracy(ExampleMetric):
         scores, targets = logits(outputs), self.data.targets(batch)
         in_last = scores.shape[:-1] == targets.shape and (scores.shape[0], *scores.shape[2:]) != targets.shape
         right = scores.argmax(dim=-1 if in_last else 1) == targets
-        kept = (targets != self._ignore_index).double().cpu()
-        right = right.double().cpu() * kept
+        kept = exact(targets != self._ignore_index)
+        right = exact(right) * kept
         return right.reshape(len(right), -1).sum(1), kept.reshape(len(right), -1).sum(1)

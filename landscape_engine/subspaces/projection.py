@@ -69,4 +69,4 @@ def _offsets(vectors: Sequence[Parameters], small: bool) -> Iterator[tuple[Tenso
         rows = [[v[n].detach().reshape(-1) for n in some] for v in vectors]
         split = [(r[0] if len(r) == 1 else torch.cat(r)).split(PIECE) for r in rows]
         for there, o, *axes in zip(*split, strict=True):
-            yield (there.to(o.dtype) - o).double(), [axis.double() for axis in axes]
+            yield (there.to(o) - o).double(), [axis.double() for axis in axes]
