@@ -12,6 +12,8 @@ import sample_models
 from landscape_engine.metrics import Accuracy, Loss, Metric
 from landscape_engine.refinement import coarse_stride
 from landscape_engine.refinement.audits import LARGEST, MARGIN, calibrate, choose
+from landscape_engine.refinement.descent import _doubt
+from landscape_engine.refinement.interpolation import refine_grid
 
 AXIS = np.linspace(-1, 1, 129)
 A, B = np.meshgrid(AXIS, AXIS, indexing="ij")
@@ -390,3 +392,19 @@ def test_where_most_of_a_surface_is_rough_the_rest_is_computed_too(rough_from, e
         refiner.tell(nodes, values[tuple(nodes.T)])
     assert refiner.computed.all() == everywhere
     assert refiner.computed[a > rough_from].mean() > 0.95
+
+
+def test_of_a_quintic_two_degrees_tell_the_error_of_the_cubic_to_the_last_digit():
+    """The spline of degree 5 is the polynomial itself, so what the cubic is off by is what they differ by."""
+    x, y = (np.linspace(-1, 1, n) for n in (17, 33))
+    off = refine_grid(x**5 - x**4, 3) - (y**5 - y**4)
+    wanted = []
+    for i in range(33):
+        near = {k: w for k, w in zip(range(i - 2, i + 3), (0.2, 0.6, 1, 0.6, 0.2), strict=True) if k in range(1, 33, 2)}
+        wanted.append(np.sqrt(sum(w * off[k] ** 2 for k, w in near.items()) / sum(near.values())))
+    np.testing.assert_allclose(_doubt(x**5 - x**4, refine_grid(x**5 - x**4, 3)), wanted, rtol=1e-8)
+    assert np.abs(off).max() > 1e-5
+
+
+def test_of_four_nodes_no_second_degree_is_asked():
+    assert _doubt(np.arange(4.0), np.arange(7.0)) is None

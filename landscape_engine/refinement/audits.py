@@ -13,7 +13,7 @@ from .interpolation import Array, Mask, refine_grid
 FEWEST = 8  # audits that are a sample
 # The scale is what one audit in twenty exceeds, and some more, since there are few audits; but no more than a multiple
 # of the usual one, or the estimate would tell little.
-QUANTILE, MARGIN, LARGEST = 0.95, 1.6, 8.0
+QUANTILE, MARGIN, LARGEST = 0.95, 1.55, 6.5
 PRIOR = 1.0  # all audits together count as much as one at the same place
 SMALLEST = 1e-3
 
@@ -37,7 +37,9 @@ def choose(computed: Mask, stride: int, seed: int) -> Mask:
     return chosen
 
 
-def calibrate(nodes: NDArray[np.int64], ratios: Array, shape: Sequence[int], stride: int) -> Array:
+def calibrate(
+    nodes: NDArray[np.int64], ratios: Array, shape: Sequence[int], stride: int, unaudited: float = 1.0
+) -> Array:
     r"""What expected errors are to be multiplied with, at each node.
 
     .. math:: f(x) = \kappa \, \frac{\sum_i w_i(x) \, r_i + \epsilon \bar r}{\sum_i w_i(x) + \epsilon}, \quad
@@ -51,12 +53,13 @@ def calibrate(nodes: NDArray[np.int64], ratios: Array, shape: Sequence[int], str
         ratios: Their true errors as multiples of the expected ones, (n,).
         shape: Nodes on each axis.
         stride: Of the coarse grid.
+        unaudited: What it is everywhere if there are too few audits.
 
     Returns:
-        An array of that shape; 1 everywhere if there are too few audits.
+        An array of that shape.
     """
     if len(ratios) < FEWEST or not ratios.any():
-        return np.ones(tuple(shape))
+        return np.full(tuple(shape), unaudited)
     coarse = tuple((n - 1) // stride + 1 for n in shape)
     places, corners = nodes / stride, np.indices(coarse, dtype=float).reshape(len(coarse), -1).T
     beside = ratios / _around(places, places, ratios, 1 - np.eye(len(ratios)))

@@ -54,6 +54,7 @@ class Descent:
         stride: Of the coarse grid.
         rule: Which nodes are needed; None for none.
         fewest: Nodes on each axis of the coarse grid from which its own surplus tells anything, 3 or more.
+        paired: Whether what splines of two degrees differ by tells anything: not where few nodes of a level are known.
 
     Attributes:
         surface: Known and predicted values.
@@ -66,12 +67,19 @@ class Descent:
     """
 
     def __init__(
-        self, values: Array, told: Mask, used: Mask, stride: int, rule: Rule | None = None, fewest: int = 5
+        self,
+        values: Array,
+        told: Mask,
+        used: Mask,
+        stride: int,
+        rule: Rule | None = None,
+        fewest: int = 5,
+        paired: bool = True,
     ) -> None:
         self.told, self.used, self.stride, self.rule = told, used.copy(), stride, rule
         self.needed, self.missing = np.zeros((2, *told.shape), dtype=bool)
         self.expected, self.miss = np.zeros(told.shape), np.full(told.shape, np.nan)
-        self._values, self._decay = values, FIRST_DECAY
+        self._values, self._decay, self._paired = values, FIRST_DECAY, paired
         self.surface: Array = values[self._grid]
         self.error: Array = np.zeros(self.surface.shape)
         self._surplus = _first_surplus(nearest_finite(self.surface), fewest)
@@ -90,12 +98,16 @@ class Descent:
 
     def _next_level(self) -> None:
         """Predict the nodes half-way, decide which of them are needed, take those that are known."""
-        prediction, activity, span = refine_grid(nearest_finite(self.surface), 3), self._activity(), self.span
+        coarse, activity, span = nearest_finite(self.surface), self._activity(), self.span
+        prediction = refine_grid(coarse, 3)
+        doubt = _doubt(coarse, prediction) if self._paired else None
         self.stride //= 2
         grid, new = self._grid, new_nodes(prediction.shape)
         ratios = np.abs(self._values[grid] - prediction) / activity
         self._learn(ratios[self.used[grid] & self.told[grid] & new])
-        expected = np.where(new, self._decay * activity, 0.0)
+        learned = self._decay * activity
+        both = learned if doubt is None else np.where(np.isfinite(learned), np.sqrt(learned * doubt), learned)
+        expected = np.where(new, both, 0.0)
         error = refine_grid(self.error, 1) + expected
         if self.rule is not None:
             needed = self.rule.needs(expected, error, span, self.stride) & new
@@ -114,11 +126,7 @@ class Descent:
     def _activity(self) -> Array:
         """Root mean square of the surplus of nearby nodes, at the nodes of the next level."""
         finite, new = np.isfinite(self._surplus), new_nodes(self._surplus.shape)
-        squares = (np.where(finite, self._surplus, 0.0) / _lean(new.shape)) ** 2
-        count = new.astype(float)
-        for axis in range(new.ndim):
-            squares, count = (correlate1d(a, NEARBY, axis, mode="constant") for a in (squares, count))
-        nearby = np.sqrt(squares / count)
+        nearby = _around(np.where(finite, self._surplus, 0.0) / _lean(new.shape), new)
         odd = ~np.isfinite(self.surface) | ~finite
         nearby = np.where(maximum_filter(odd, size=3, mode="nearest"), np.inf, nearby)
         finer = maximum_filter(spread(nearby), size=3, mode="nearest")
@@ -128,6 +136,25 @@ class Descent:
         ratios = ratios[np.isfinite(ratios)]
         if ratios.size >= FEWEST:
             self._decay = float(np.clip(np.quantile(ratios, USUAL), SMALLEST_DECAY, LARGEST_DECAY))
+
+
+def _doubt(coarse: Array, prediction: Array) -> Array | None:
+    """How far the cubic is from the quintic through the same nodes, as a root mean square of new nodes around each.
+
+    None where an axis has too few nodes for another degree.
+    """
+    if min(coarse.shape) < 5:
+        return None
+    new = new_nodes(prediction.shape)
+    return _around(refine_grid(coarse, 5) - prediction, new)
+
+
+def _around(values: Array, where: Mask) -> Array:
+    """Root mean squares of the values near each node, of those that count."""
+    squares, count = np.where(where, values, 0.0) ** 2, where.astype(float)
+    for axis in range(where.ndim):
+        squares, count = (correlate1d(a, NEARBY, axis, mode="constant") for a in (squares, count))
+    return np.sqrt(squares / count)
 
 
 def span_of(values: Array) -> float:

@@ -181,7 +181,7 @@ def _apart(true: Array, draft: Array, known: Mask) -> Array:
 
 def _interpolated(difference: Array, known: Mask, stride: int) -> tuple[Array, Array]:
     """A difference at every node, from those where it is known, and its estimated error."""
-    descent = Descent(difference, known, known, stride, fewest=FEWEST_ANCHORS + 1)
+    descent = Descent(difference, known, known, stride, fewest=FEWEST_ANCHORS + 1, paired=False)
     told = known & np.isfinite(descent.miss) & np.isfinite(descent.expected) & (descent.expected > 0)
     ratios = descent.miss[told] / descent.expected[told]
     factor = calibrate(np.argwhere(told), ratios, difference.shape, stride)

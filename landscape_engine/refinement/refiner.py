@@ -14,10 +14,11 @@ from .audits import calibrate, choose
 from .descent import Descent, Rule, span_of
 from .interpolation import Array, Mask, coarse_stride
 
-# Of the tolerance, what the expected surplus of a predicted node may take: before audits and after them.
-FIRST_SHARE, SHARE = 1 / 3, 0.45
+# Of the tolerance, what the estimated surplus of a predicted node may take: before audits and after them.
+FIRST_SHARE, SHARE = 0.6, 0.33
+UNAUDITED = 2.0  # what expected errors are multiplied with before audits
 ROUNDS = 12  # at most; two to four are usual
-NEARLY_ALL = 0.7  # of the nodes: to predict the others would save little, and of so rough a surface tell little
+NEARLY_ALL = 0.6  # of the nodes: to predict the others would save little, and of so rough a surface tell little
 
 
 class Analysis(NamedTuple):
@@ -44,16 +45,17 @@ class Refiner:
 
     1. A coarse grid is computed whole. Each level halves the spacing; a cubic spline through the level before predicts
        the new nodes. The *surplus* of a computed node is its value minus that prediction, without its sign.
-    2. The surplus of a new node is expected to be the root mean square of those around it in the level before, times
-       the *decay*: what 2 % of the nodes computed so far in this level (or, if they are few, the one before) exceed of
-       their own, between 1/16 (a smooth surface) and 1 (a jump); 1/2 at first.
-    3. Where that is below a third of the tolerance, the node is predicted; elsewhere it is computed.
+    2. The surplus of a new node is expected to be the geometric mean of two guesses. One is the root mean square of
+       those around it in the level before, times the *decay*: what 2 % of the nodes computed so far in this level (or,
+       if they are few, the one before) exceed of their own, between 1/16 (a smooth surface) and 1 (a jump); 1/2 at
+       first. The other, which knows nothing of levels, is how far the cubic spline is from the quintic one around it.
+    3. Where that is below three tenths of the tolerance, the node is predicted; elsewhere it is computed.
     4. Then one predicted node in each block (a cell of the coarse grid), drawn at random, is computed as an *audit*.
        The error estimate is the expected error times the mean ratio of true to expected errors of the audits nearby,
        times one number that makes it larger than nearly all the audits (see ``calibrate``).
-    5. With what the audits say, 2 to 4 are repeated (the limit of 3 is then 45 % for the estimate) until nothing more
-       is asked for. Where an audit exceeds the tolerance, the coarsest level predicted in its block is computed.
-    6. Where all this asks for seven nodes of ten, the others are computed too: nothing else tells a rough surface.
+    5. With what the audits say, 2 to 4 are repeated (the limit of 3 is then a third for the estimate) until nothing
+       more is asked for. Where an audit exceeds the tolerance, the coarsest level predicted in its block is computed.
+    6. Where all this asks for six nodes of ten, the others are computed too: nothing else tells a rough surface.
 
     Near values that are not finite every node is computed; nothing is interpolated over them. The estimate is
     calibrated, no bound: what is narrower than the coarse grid, and meets no audit, is missed.
@@ -72,7 +74,8 @@ class Refiner:
 
     References:
         Harten 1995, Multiresolution algorithms for the numerical solution of hyperbolic conservation laws (surplus and
-        its decay); Donoho 1992, Interpolating wavelet transforms.
+        its decay); Donoho 1992, Interpolating wavelet transforms; Hairer, Norsett, Wanner 1993, Solving Ordinary
+        Differential Equations I, section II.4 (two orders from the same values tell the error of the lower one).
     """
 
     def __init__(
@@ -149,7 +152,7 @@ class Refiner:
 
     def _rounds(self, values: Array) -> tuple[Mask, Array]:
         """Replay the rounds: the nodes that the first unfinished one wants, and the calibration so far."""
-        nothing, factor, share = np.zeros(self.shape, dtype=bool), np.ones(self.shape), FIRST_SHARE
+        nothing, factor, share = np.zeros(self.shape, dtype=bool), np.full(self.shape, UNAUDITED), FIRST_SHARE
         if not self.tolerance:
             return self._next_level() if span_of(values) else nothing, factor
         used, audits, forced = nothing.copy(), nothing, nothing
@@ -168,7 +171,7 @@ class Refiner:
             audited = Descent(values, self.computed, used, self.stride)
             usable = audits & np.isfinite(audited.miss) & np.isfinite(audited.expected) & (audited.expected > 0)
             ratios = audited.miss[usable] / audited.expected[usable]
-            factor, share = calibrate(np.argwhere(usable), ratios, self.shape, self.stride), SHARE
+            factor, share = calibrate(np.argwhere(usable), ratios, self.shape, self.stride, UNAUDITED), SHARE
             failed = audits & ~(audited.miss <= self.tolerance * audited.span)
             forced = forced | self._coarsest(failed, used)
         return nothing, factor
