@@ -31,6 +31,7 @@ from explorer.views.header import Header
 from explorer.views.host import Host
 from explorer.views.key import map_key, points_key
 from explorer.views.marker import MarkerView
+from explorer.views.movement import MovementView
 from explorer.views.opening import OpeningView
 from explorer.views.picture import Picture
 from explorer.views.profile import ProfileView
@@ -104,6 +105,7 @@ class Explorer(pn.viewable.Viewer):
         self.profile_title = title(TrainingPath.title)
         self.surface_key = text("", sizing_mode="stretch_width")
         self.curve_key = text("", sizing_mode="stretch_width")
+        self.movement = MovementView()
         self.marker = MarkerView(self.state, self.map, self.curve, self.surface, self.profile.slider)
         self.board = self._build_board()
         self._link()
@@ -180,6 +182,7 @@ class Explorer(pn.viewable.Viewer):
         watch(lambda event: self._change_metric(event.old, event.new), "metric")
         watch(lambda event: self._show(event.new), "result")
         watch(lambda event: setattr(self.state, "picked", None), "t")
+        watch(lambda event: self.profile.leave(event.new is not None), "picked")
         watch(lambda *events: self._look_around(), ["t", "picked", "insight", "looking"])
         watch(lambda event: self.spectrum.show(event.new), "spectrum")
         watch(lambda *events: self._status(), ["phase", "message"])
@@ -193,29 +196,27 @@ class Explorer(pn.viewable.Viewer):
         self.runner.on_progress = self._status
         self.header.param.watch(lambda event: self.runner.cancel(), "cancel")
         slider.param.watch(lambda event: setattr(self.state, "t", event.new), "t")
+        slider.param.watch(lambda event: self.marker.follow(event.new), "away")
 
     def _build_board(self) -> pn.Column:
         nodes, also_nodes = (controls.toggle(self.state.param.show_nodes, "Nodes") for _ in range(2))
         bands = pn.Row(controls.choice(self.state.param.contours, margin=0), stylesheets=[WIDE_ONLY], margin=0)
         relief = controls.choice(self.state.param.relief, options=RELIEFS, margin=0)
         points = controls.toggle(self.state.param.show_points, "Critical points")
-        reset = controls.action("Reset view", lambda event: self._reset_view())
+        reset = controls.action("Reset view", lambda event: self.surface.param.update(reset=self.surface.reset + 1))
+        over_map, over_curve = self.marker.keys
         switches = [controls.choice(self.state.param.on_phone, margin=0) for _ in range(2)]
         compute = controls.study(self.state, self.runner)
         differentiable = self.state.param.measures.rx().rx.pipe(lambda found: "loss" in found)
         cards = board(
             self.banner,
-            card("map", head("Map", bands, points, nodes, on_phone=switches[0]), self.map.view, self.map_key),
+            card("map", head("Map", bands, points, nodes, on_phone=switches[0]), self.map.view, self.map_key, over_map),
             card("surface", head("Surface", relief, reset, on_phone=switches[1]), self.surface, self.surface_key),
-            card(
-                "curve",
-                head("Along the line", also_nodes),
-                self.curve.view,
-                self.curve_key,
-            ),
+            card("curve", head("Along the line", also_nodes), self.curve.view, self.curve_key, over_curve),
             card("profile", head(self.profile_title), self.profile.view),
             card("inspector", self.marker.card),
             card("spectrum", head("Curvature at the marker", compute), self.spectrum.view, visible=differentiable),
+            card("movement", head("Where training moved"), self.movement.view),
         )
         for switch in switches:
             switch.jscallback(args={"board": cards}, value=SWITCH)
@@ -227,9 +228,6 @@ class Explorer(pn.viewable.Viewer):
             seen = (event.x0, event.x1), (event.y0, event.y1)
             self.state.window = None if self.map.is_whole(seen) else seen
 
-    def _reset_view(self) -> None:
-        self.surface.reset += 1
-
     def _show(self, result: Result | None) -> None:
         if result is None:
             return
@@ -238,7 +236,8 @@ class Explorer(pn.viewable.Viewer):
             shape, show = ("line", self._show_curve) if result.request.is_line else ("plane", self._show_plane)
             self.shown, self.picture = result, (picture := show(result))
             alone = [] if len(result.track.stops) > 1 else ["alone"]
-            self.board.css_classes = [f"on-{self.state.on_phone.lower()}", shape, *alone]
+            moves = ["moves"] if self.movement.show(result.subspace.facts) else []
+            self.board.css_classes = [f"on-{self.state.on_phone.lower()}", shape, *alone, *moves]
             self.marker.show(result, picture)
             self._show_profile(result, picture.value_at(result.path)[0])
             self.header.subtitle = subtitle(result)

@@ -167,6 +167,7 @@ def test_principal_directions_equal_the_singular_vectors_of_numpy(count):
         # ``flat`` sorts by name: matrix, scalar, vector, which is the order of ``trajectory_of``
         assert abs(oracle.flat(vector) @ rows[i]) == pytest.approx(1, abs=1e-9)
     np.testing.assert_allclose(found.facts["shares"], (singular**2 / (singular**2).sum())[:count], rtol=1e-9)
+    np.testing.assert_allclose(found.facts["spectrum"], singular**2 / (singular**2).sum(), rtol=1e-9, atol=1e-12)
 
 
 @pytest.mark.parametrize("moves", [[3.0, 2.0, 1.0, 0.0], [0.0] * 4], ids=["on a line", "not at all"])

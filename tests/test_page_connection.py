@@ -78,7 +78,14 @@ def test_the_ways_between_two_networks_lie_in_one_plane_and_one_profile(open_two
     )
     assert set(explorer.map._names.data["text"]) == {"network A", "network B", "B aligned", height}
     page.wait_for_function(f"deep('.surface3d')[0].dataset.names === 'network A,network B,B aligned,{height}'")
-    assert [name for name in WAYS if np.isfinite(explorer.profile.table.data[name]).all()] == WAYS
+    drawn = explorer.profile.table.data
+    assert [name for name in WAYS if np.isfinite(drawn[name]).all()] == WAYS
+    np.testing.assert_allclose(np.exp(drawn["other"]), result.profiles["curve"]["test_loss"], rtol=1e-6)
+    page.wait_for_function(  # the picture before was of a smaller plane
+        """bounds => [...Bokeh.documents[0]._all_models.values()].filter(m => m.type === 'Range1d').filter(
+          r => bounds.some(([a, b]) => Math.abs(r.start - a) + Math.abs(r.end - b) < 1e-6)).length >= 2""",
+        arg=[list(pair) for pair in result.subspace.bounds],
+    )
     off = result.residuals
     assert max(off["curve"].max(), off["straight"].max()) < 1e-3 < 1 < off["aligned"][-1]
     page.get_by_text(f"aligned, {off['aligned'][-1]:.0f} off the plane").first.wait_for()

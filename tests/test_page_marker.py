@@ -90,6 +90,7 @@ def test_contours_are_bands_or_lines_and_the_surface_is_as_high_as_wanted(visit)
 
 def test_what_is_zoomed_into_is_refined_further_and_a_reset_shows_the_whole_again(visit):
     page, explorer = visit()
+    page.get_by_text("Most confident mistakes").wait_for()
     whole = explorer.state.result
     page.mouse.move(*pixel(page, 0, 0))
     page.mouse.move(*pixel(page, -4, 3))
@@ -114,3 +115,85 @@ def test_what_is_zoomed_into_is_refined_further_and_a_reset_shows_the_whole_agai
     page.mouse.move(*pixel(page, 0, 0))
     page.get_by_title("Reset", exact=False).first.click()
     wait(page, lambda: explorer.state.result.request == whole.request and explorer.state.phase == "done")
+
+
+def test_a_marker_off_the_path_is_shown_to_be_and_comes_back(visit):
+    page, explorer = visit()
+    page.get_by_text("Most confident mistakes").wait_for()
+    (span, _), slider = explorer.profile._spans, page.locator(SLIDER)
+    back = page.get_by_role("button", name="Back to step 552")
+    expect(back).to_be_hidden()
+    for come_back in (lambda: back.click(), lambda: page.keyboard.press("Escape"), lambda: slider.press("End")):
+        page.mouse.click(*pixel(page, -5.0, -4.0))
+        expect(back).to_be_visible()
+        wait(page, lambda: explorer.state.picked is not None)
+        assert span.line_alpha < 0.5 and not explorer.profile._crossings.visible
+        come_back()
+        wait(page, lambda: explorer.state.picked is None)
+        expect(back).to_be_hidden()
+        page.get_by_text("At the marker", exact=True).wait_for()
+        assert span.line_alpha == 1 and explorer.profile._crossings.visible and explorer.state.t == 42
+        there = explorer.state.result.path[-1].tolist()
+        page.wait_for_function(
+            f"deep('.surface3d')[0].dataset.marker.split(',').every((x, k) => Math.abs(x - {there}[k]) < 1e-3)"
+        )
+
+
+def test_the_keyboard_moves_the_marker_over_the_map_and_stays_inside(visit):
+    page, explorer = visit()
+    page.get_by_text("Most confident mistakes").wait_for()
+    (left, right), (bottom, top) = explorer.state.result.subspace.bounds
+    wide, high = (right - left) / 64, (top - bottom) / 64
+    where = explorer.state.result.path[-1]
+    over = page.get_by_label("The map: arrow keys move the marker")
+    over.focus()
+    for key in ("ArrowLeft", "ArrowLeft", "Shift+ArrowUp", "ArrowDown"):
+        page.keyboard.press(key)
+    wanted = where[0] - 2 * wide, where[1] + 7 * high
+    wait(page, lambda: explorer.state.picked is not None and np.allclose(explorer.state.picked, wanted, atol=1e-6))
+    for _ in range(12):
+        page.keyboard.press("Shift+ArrowRight")
+    wait(page, lambda: explorer.state.picked == (right, explorer.state.picked[1]))
+    page.get_by_text("At the point").wait_for()
+    page.keyboard.press("Escape")
+    wait(page, lambda: explorer.state.picked is None)
+
+
+def test_what_the_pointer_is_told_does_not_cover_the_box_that_is_dragged(visit):
+    page, explorer = visit()
+    tips = "deep('.map-tip').filter(e => e.offsetParent).length"
+    x, y = pixel(page, -5.0, -4.0)
+    page.mouse.move(x, y)
+    page.mouse.move(x + 2, y)
+    page.wait_for_function(f"{tips} === 1")
+    page.mouse.down()
+    page.mouse.move(x + 20, y + 20, steps=5)
+    page.wait_for_function(f"{tips} === 0")
+    page.mouse.move(x + 60, y + 40, steps=5)
+    assert page.evaluate(tips) == 0
+    page.mouse.up()
+    wait(page, lambda: explorer.state.window is not None)
+    page.mouse.move(x + 5, y)
+    page.mouse.move(x + 8, y)
+    page.wait_for_function(f"{tips} === 1")
+
+
+def test_what_each_direction_holds_of_the_training_stands_beside_its_plane_only(visit):
+    page, explorer = visit()
+    sample = sample_models.load("digits_mlp")
+    rows = np.array(
+        [
+            np.concatenate([t.double().flatten() for t in state.values()])
+            for state in map(sample.trajectory.__getitem__, range(len(sample.trajectory)))
+        ]
+    )
+    variances = np.linalg.svd(rows[:-1] - rows[-1], compute_uv=False) ** 2
+    shares = 100 * variances / variances.sum()
+    card = page.locator(".bk-movement")
+    expect(card).to_contain_text(f"The plane shows the first 2: {shares[:2].sum():.1f}")
+    expect(card.locator("li").nth(2)).to_contain_text(f"PC 3{shares[2]:.1f} %")
+    widths = card.locator("i").evaluate_all("bars => bars.map(bar => bar.getBoundingClientRect().width)")
+    np.testing.assert_allclose(widths[1] / widths[0], shares[1] / shares[0], rtol=0.02)
+    choose(page, "Subspace", "Random plane")
+    wait(page, lambda: explorer.state.phase == "done" and explorer.state.result.request.subspace == "random")
+    expect(card).to_be_hidden()

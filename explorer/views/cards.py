@@ -9,13 +9,17 @@ import panel as pn
 BOARD_CSS = """
 :host { display: grid !important; grid-template-columns: repeat(12, minmax(0, 1fr)); gap: 16px; padding: 16px;
   align-content: start; grid-auto-rows: max-content; height: max-content !important; box-sizing: border-box; }
-.bk-map, .bk-surface, .bk-profile, .bk-inspector { align-self: stretch !important; height: auto !important; }
+.bk-map, .bk-surface, .bk-profile, .bk-inspector, .bk-spectrum, .bk-movement {
+  align-self: stretch !important; height: auto !important; }
 .bk-map, .bk-surface { grid-column: span 6; }
 .bk-profile { grid-column: span 8; } .bk-inspector { grid-column: span 4; }
 :host(.line) .bk-map, :host(.line) .bk-surface, :host(.plane) .bk-curve { display: none !important; }
 :host(.alone) .bk-profile { display: none !important; } :host(.alone) .bk-inspector { grid-column: 1 / -1; }
 .bk-banner, .bk-curve, .bk-spectrum { grid-column: 1 / -1; }
-@media (max-width: 1100px) { .bk-profile, .bk-inspector { grid-column: 1 / -1; } }
+:host(.moves) .bk-spectrum { grid-column: span 8; } .bk-movement { grid-column: span 4; }
+:host(:not(.moves)) .bk-movement { display: none !important; }
+@media (max-width: 1100px) { .bk-profile, .bk-inspector, .bk-movement, :host(.moves) .bk-spectrum {
+  grid-column: 1 / -1; } }
 @media (max-width: 900px) { :host { gap: 12px; padding: 12px; } }
 @media (max-width: 600px) { :host { gap: 8px; padding: 8px; } .bk-map, .bk-surface { grid-column: 1 / -1; }
   .bk-surface { min-height: 380px; }
@@ -84,7 +88,8 @@ def board(*cards: Any) -> pn.Column:
     """The cards of the page.
 
     Its classes say what is shown: ``plane`` (map and surface; of these a phone shows one, by ``on-map`` or
-    ``on-surface``) or ``line`` (the curve), and ``alone`` where there is no track to follow.
+    ``on-surface``) or ``line`` (the curve), ``alone`` where there is no track to follow, ``moves`` where it is
+    known how much of the movement of a training each direction holds.
     """
     css = {"stylesheets": [BOARD_CSS], "css_classes": ["on-map", "plane"]}
     return pn.Column(*cards, **css, sizing_mode="stretch_both", margin=0)

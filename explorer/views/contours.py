@@ -7,6 +7,7 @@ from typing import Any
 import numpy as np
 import panel as pn
 from bokeh.core.properties import value
+from bokeh.events import PanEnd, PanStart
 from bokeh.models import (
     BoxZoomTool,
     ColumnDataSource,
@@ -220,7 +221,7 @@ class MapView:
         pairs = zip((self.figure.x_range, self.figure.y_range), bounds, strict=True)
         for axis_range, (start, end) in pairs:
             home = {"reset_start": start, "reset_end": end, "bounds": (start, end)} if whole else {}
-            axis_range.update(start=start, end=end, **home)
+            axis_range.update(**home, start=start, end=end)  # in this order: BokehJS keeps ends within known bounds
         (left, right), (bottom, top) = bounds
         self._frame.data = {"left": [left], "right": [right], "bottom": [bottom], "top": [top]}
         self._plane.data = {"aspect": [(right - left) / (top - bottom)]}
@@ -287,6 +288,9 @@ class MapView:
             visible=False,
         )
         self.figure.add_tools(tool)
+        told = {"tool": tool, "target": self._hover_target}
+        for event, targets in ((PanStart, "[]"), (PanEnd, "[target]")):  # it would cover what is being dragged
+            self.figure.js_on_event(event, CustomJS(args=told, code=f"tool.renderers = {targets}"))
 
     def _fit_in_browser(self) -> None:
         names = {"card_aspect": CARD_ASPECT, "top": TOP, "bottom": BOTTOM, "wide_left": LEFT, "wide_right": RIGHT}

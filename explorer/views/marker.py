@@ -20,6 +20,7 @@ from explorer.views.contours import MapView
 from explorer.views.curve import CurvePicture, CurveView, as_table
 from explorer.views.inspector import CSS as INSPECTOR_CSS
 from explorer.views.inspector import inspector_html, waiting_html
+from explorer.views.keys import Keys
 from explorer.views.picture import Picture
 from explorer.views.results import reading_of
 from explorer.views.slider import PathSlider
@@ -39,6 +40,10 @@ if (path.length) {
 """.replace("POINTER", str(POINTER))
 NEAR = 0.012  # of the picture: a tap so near to a stop of the track is meant for it
 GO_THERE = "marker.data = {x: [cb_obj.x], y: [cb_obj.y]}"
+STEP_THERE = """
+const [x, y] = source.moved;
+if (x !== undefined) { marker.data = {x: [x], y: [y]}; surface.data.marker = [x, y]; }
+"""
 
 
 class MarkerView:
@@ -54,6 +59,7 @@ class MarkerView:
     Attributes:
         path: The track on the picture: alpha, beta and the height.
         card: The network at the marker, in words.
+        keys: Of the map and of the curve, for those who use the keyboard.
     """
 
     def __init__(self, state: State, plane: MapView, curve: CurveView, surface: Surface3D, slider: PathSlider) -> None:
@@ -66,13 +72,25 @@ class MarkerView:
         plane.figure.js_on_event(Tap, CustomJS(args={"marker": plane.marker}, code=GO_THERE))
         plane.figure.on_event(Tap, lambda event: self._pick(event.x, event.y))
         curve.figure.on_event(Tap, lambda event: self._pick(event.x))
+        self.keys = Keys("The map: arrow keys move the marker"), Keys("The curve: left and right move the marker")
+        self.keys[0].jscallback(args={"marker": plane.marker, "surface": surface}, moved=STEP_THERE)
+        for keys in self.keys:
+            keys.param.watch(lambda event: self._pick(*event.new[: len(self._bounds)], near=0.0), "moved")
 
     def show(self, result: Result, picture: Picture | CurvePicture) -> None:
         """Take another picture; the marker stays where it is."""
         self._shown = result, picture
         self.path.data = as_table(result.path, picture)
+        for keys in self.keys:
+            keys.bounds = [list(pair) for pair in self._bounds]
         self.place()
         self.tell()
+
+    def follow(self, away: bool) -> None:
+        """Put the marker back on the track, if it is no longer to be away."""
+        if not away:
+            self.state.picked = None
+            self.place()
 
     def place(self) -> None:
         """Put the marker where the state has it, on every picture."""
@@ -89,6 +107,8 @@ class MarkerView:
         self.map.bar.pointer.data = {"x": [POINTER], "y": [z]}
         self.curve.marker.data = {"x": [alpha], "y": [z]}
         self.surface.marker = [alpha, beta]
+        for keys in self.keys:
+            keys.at = [alpha, beta]
 
     def tell(self) -> None:
         """Write what is known of the network at the marker."""
@@ -110,16 +130,20 @@ class MarkerView:
             return WAITING if "accuracy" in result.source.offered else ""
         return behavior_html(insight.behavior, result.source.splits[-1]) if insight.behavior is not None else ""
 
-    def _pick(self, *point: float) -> None:
-        """Take a point of the picture, if it is inside; beside a stop of the track, that stop."""
+    @property
+    def _bounds(self) -> tuple[tuple[float, float], ...]:
+        """Of the axes of the picture."""
+        return () if self._shown is None else tuple(self._shown[0].subspace.bounds)
+
+    def _pick(self, *point: float, near: float = NEAR) -> None:
+        """Take a point of the picture, if it is inside; as near to a stop of the track as said, that stop."""
         if self._shown is None:
             return
-        result = self._shown[0]
-        bounds = np.array(result.subspace.bounds)
+        result, bounds = self._shown[0], np.array(self._bounds)
         if all(low <= x <= high for x, (low, high) in zip(point, bounds, strict=True)):
             apart = np.abs(result.path[::PER_INTERVAL] - point) / np.ptp(bounds, axis=1)
             stop = int(np.argmin(apart.max(axis=1)))
-            if len(apart) > 1 and result.track.stop and apart[stop].max() < NEAR:
+            if len(apart) > 1 and result.track.stop and apart[stop].max() < near:
                 self.state.picked, self.slider.t = None, float(stop)
             else:
                 self.state.picked = tuple(map(float, point))

@@ -21,6 +21,7 @@ WIDE, NARROW = (66, 132), (46, 12)  # pixels left and right of the plots' frame,
 HEIGHT, TITLE, STRIP, FOOT = 150, 24, 56, 24  # pixels: frame of the curves, title above, frame of the strip, ticks
 APART, HEADROOM = 16, 1.75  # pixels between names; the strip's height over its highest value
 QUARTERS = 4  # values between two stops
+AWAY = 0.3  # opacity of the marker's line while the marker is elsewhere
 LETTER, NARROWEST = 7.2, 290  # pixels: of a letter, of the narrowest frame
 SHARES = (0.72, 0.6, 0.5, 0.4, 0.3, 0.2)  # of a bracket's height, where its text may stand
 CSS_NAMES = {"ink": "--line-main", "line2": "--line-2", "line3": "--line-3"}
@@ -113,8 +114,8 @@ class ProfileView:
         ]
         self.curves.segment("t", "low", "t", "high", source=self._bars, line_color="color", line_width=1.2)
         colors = {"fill_color": "fill", "line_color": "line"}
-        marks = self.curves.scatter("x", "y", source=self.dots, size=9, line_width=1.8, **colors)
-        marks.level = "overlay"  # over the marker's line, and not cut at the frame
+        self._crossings = self.curves.scatter("x", "y", source=self.dots, size=9, line_width=1.8, **colors)
+        self._crossings.level = "overlay"  # over the marker's line, and not cut at the frame
         self.curves.ygrid[0].ticker = FixedTicker(ticks=[])
         self._area = self.strip.varea("t", 0, "residual", source=self.table, fill_alpha=0.14)
         self._top = self.strip.line("t", "residual", source=self.table, line_width=1.4)
@@ -236,6 +237,13 @@ class ProfileView:
             data = {"x": x, "y": y, "text": text, "text_color": colors}
             if data != layer.data_source.data:
                 layer.data_source.data = data
+
+    def leave(self, away: bool) -> None:
+        """Show that the marker is elsewhere, or that it is back."""
+        self.slider.away = away
+        for span in self._spans:
+            span.line_alpha = AWAY if away else 1.0
+        self._crossings.visible = not away
 
     def move(self, t: float) -> None:
         """Put the marker at t from the server's side."""

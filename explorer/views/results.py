@@ -155,12 +155,16 @@ def _ways(result: Result, place: str) -> dict[str, Any]:
     """The values on each way from one network to the other."""
     request, measure = result.request, result.measure
     name, what = f"{request.split}_{request.metric}", measure.of(SET_NAMES[request.split])
-    values = {line: known[name] for line, known in result.profiles.items()}
+    followed = result.track.followed
+    lines = {line: Drawn(known[name], LINE_NAMES[line], LINE_NAMES[line]) for line, known in result.profiles.items()}
+    for split in set(result.source.splits) - {request.split}:
+        if (other := result.profiles[followed].get(f"{split}_{request.metric}")) is not None:
+            lines["other"] = Drawn(other, *[f"{LINE_NAMES[followed].split()[-1]}, {SET_NAMES[split]}"] * 2)
     noisy = {line: known[f"{name}_stderr"] for line, known in result.profiles.items()} if measure.noisy else {}
     return {
         "title": ", ".join(filter(None, [what[:1].upper() + what[1:], measure.units])),
-        "lines": {line: Drawn(v, LINE_NAMES[line], LINE_NAMES[line]) for line, v in values.items()},
-        "hollow": frozenset(values) - {result.track.followed},
+        "lines": lines,
+        "hollow": frozenset(result.profiles) - {followed},
         "residual": result.residuals["aligned"],
         "off": f"Off the {place}: distance of the aligned line",
         "stderr": noisy,

@@ -25,6 +25,12 @@ const STYLE = `
 .path button svg { display: block; margin: auto; fill: currentColor; }
 .path .now { transform: translateX(-50%); color: var(--here, #c9156b); font-weight: 600;
   font-size: var(--fs-small, 13px); }
+.path .back { display: none; left: auto; top: 30px; width: auto; height: 20px; padding: 0 6px; border-radius: 4px;
+  background: none; color: var(--here, #c9156b); font: 600 var(--fs-small, 13px)/20px var(--font, sans-serif);
+  white-space: nowrap; transform: translateX(-50%); text-decoration: underline; text-underline-offset: 2px; }
+.path.away .back { display: block; } .path.away .now { visibility: hidden; }
+.path.away input::-webkit-slider-thumb { background: var(--card, #fff); }
+.path.away input::-moz-range-thumb { background: var(--card, #fff); }
 `;
 const THUMB = 20, NARROW = 560, PAGE = 5;
 const STEP = 0.25, TICK = 1000 / 17; // the fastest that an eye still follows; stop by stop where motion is unwanted
@@ -37,10 +43,10 @@ export function render({ model, el }) {
   box.className = 'path';
   box.innerHTML = `<style>${STYLE}</style><button type="button"><svg width="16" height="16" viewBox="0 0 16 16" aria-hidden="true">
     <path></path></svg></button><input type="range" min="0" step="${STEP}"><span class="start"></span><span class="end"></span>
-    <span class="now"></span>`;
+    <span class="now"></span><button type="button" class="back" title="The marker is off the path (Escape)"></button>`;
   el.appendChild(box);
-  const [input, start, end, now, button, icon] = ['input', '.start', '.end', '.now', 'button', 'button path'].map(
-    (s) => box.querySelector(s));
+  const [input, start, end, now, back, button, icon] =
+    ['input', '.start', '.end', '.now', '.back', 'button', 'button path'].map((s) => box.querySelector(s));
   const last = () => Math.max(1, model.stops.length - 1);
 
   const said = (t) => {
@@ -64,11 +70,13 @@ export function render({ model, el }) {
     box.style.setProperty('--done', `${x}px`);
     input.setAttribute('aria-label', model.label);
     input.setAttribute('aria-valuetext', text + stop);
+    box.classList.toggle('away', model.away);
     [start.textContent, end.textContent, now.textContent] = [model.label_start, model.label_end, text];
-    const half = now.offsetWidth / 2, center = Math.max(half, Math.min(width - half, x));
+    back.textContent = `Back to ${text}`;
+    const half = Math.max(now.offsetWidth, back.offsetWidth) / 2, center = Math.max(half, Math.min(width - half, x));
     start.style.left = `${model.left}px`;
     end.style.left = `${model.left + width - end.offsetWidth}px`;
-    now.style.left = `${model.left + center}px`;
+    now.style.left = back.style.left = `${model.left + center}px`;
     start.style.visibility = center - half < start.offsetWidth + 6 ? 'hidden' : '';
     end.style.visibility = center + half > width - end.offsetWidth - 6 ? 'hidden' : '';
   }
@@ -77,7 +85,7 @@ export function render({ model, el }) {
     if (box.clientWidth > 0 && narrow !== model.narrow) model.narrow = narrow;
     place();
   }
-  const move = (t) => { model.t = Math.max(0, Math.min(last(), t)); place(); };
+  const move = (t) => { model.t = Math.max(0, Math.min(last(), t)); model.away = false; place(); };
   const next = (t) => Math.floor(t) + 1, previous = (t) => Math.ceil(t) - 1;
   let timer = null;
   function pause() {
@@ -99,6 +107,9 @@ export function render({ model, el }) {
   }
   const toggle = () => (timer === null ? play() : pause());
   button.addEventListener('click', toggle);
+  back.addEventListener('click', () => { model.away = false; input.focus(); });
+  const escape = (event) => { if (event.key === 'Escape' && !event.defaultPrevented) model.away = false; };
+  document.addEventListener('keydown', escape);
   pause();
   const KEYS = {
     ArrowRight: next, ArrowUp: next, ArrowLeft: previous, ArrowDown: previous,
@@ -114,11 +125,12 @@ export function render({ model, el }) {
     pause();
     move(KEYS[event.key](model.t));
   });
-  const shown = ['t', 'stops', 'label', 'saying', 'digits', 'stop', 'left', 'right', 'label_start', 'label_end'];
+  const shown = ['t', 'stops', 'label', 'saying', 'digits', 'stop', 'left', 'right', 'label_start', 'label_end',
+    'away'];
   for (const name of shown) model.on(name, place);
   const observer = new ResizeObserver(fit);
   observer.observe(box);
-  model.on('remove', () => { observer.disconnect(); pause(); });
+  model.on('remove', () => { observer.disconnect(); pause(); document.removeEventListener('keydown', escape); });
   model.on('stops', pause);
   fit();
 }

@@ -23,6 +23,7 @@ class PathSlider(Component):
     saying = param.String(default="step {}", doc="What is said of a place, with room for what the axis says there.")
     digits = param.Integer(default=0, doc="Decimals of that.")
     stop = param.String(default="checkpoint", doc="What a stop is called, or empty.")
+    away = param.Boolean(default=False, doc="Whether the marker is elsewhere; the browser sets it back.")
     left = param.Integer(default=66, doc="Pixels from the left edge to the plot's frame.")
     right = param.Integer(default=132, doc="Pixels from the plot's frame to the right edge.")
     narrow = param.Boolean(default=False, doc="Set by the browser: fewer than 560 pixels wide.")

@@ -95,7 +95,8 @@ def of_slice(
     Where the spline through a computed surface has slopes that change their signs, the metric itself is searched for a
     stationary point in the coordinates of the slice, as ``find`` searches the whole space: nodes that were predicted
     do no harm then. The gradient and the Hessian of the slice are :math:`D^T \nabla L` and :math:`D^T H D`, D the
-    directions. For a metric that PyTorch cannot differentiate, the points are those of the spline.
+    directions. For a metric that PyTorch cannot differentiate, the points are those of the spline, for which every node
+    is computed unless a landscape is given.
 
     What lies between nodes of a coarse landscape is missed; points at the border are never stationary.
 
@@ -127,9 +128,13 @@ def of_slice(
     if not isinstance(metric, Metric) or metric.dims:
         raise ChoiceError("metric", type(metric).__name__, "a metric of one number, such as Loss")
     if landscape is None:
-        *_, landscape = refine(metric, subspace, resolution)
-    surface = _surface(landscape, metric, subspace)
-    slice_ = _Slice(subspace, metric, surface, steps)
+        *_, computed = refine(metric, subspace, resolution)
+        slice_ = _Slice(subspace, metric, _surface(computed, metric, subspace), steps)
+        if not slice_.differentiable:
+            *_, computed = refine(metric, subspace, resolution, tolerance=0, start=computed)
+            slice_ = _Slice(subspace, metric, _surface(computed, metric, subspace), steps)
+    else:
+        slice_ = _Slice(subspace, metric, _surface(landscape, metric, subspace), steps)
     every = slice_.interpolant.candidates()
     found, tried = ([], 0) if start is None else (list(start.points), start.tried)
     outcome = Outcome.CONVERGED

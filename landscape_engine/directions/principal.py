@@ -14,6 +14,8 @@ from ..models import ModelWrapper
 from ..trajectories import Trajectory, combinations, gram_matrix
 from .base import Directions
 
+SPECTRUM = 12  # directions whose shares are told
+
 
 def principal_directions(
     trajectory: Trajectory | Sequence[Trajectory], model: ModelWrapper, count: int = 2
@@ -23,7 +25,8 @@ def principal_directions(
     With :math:`M` the matrix of rows :math:`\theta_k - \theta_{K-1}` (differences to the final checkpoint, not
     centred), the directions are its leading right singular vectors, found from the K x K Gram matrix
     :math:`M M^T = U \Lambda U^T` as :math:`d_i = M^T u_i / \sqrt{\lambda_i}`, in float64. The share of the movement
-    that direction i holds is :math:`\lambda_i / \sum_j \lambda_j` (``facts["shares"]``). Signs are fixed: the first
+    that direction i holds is :math:`\lambda_i / \sum_j \lambda_j` (``facts["shares"]``; ``facts["spectrum"]`` has the
+    shares of the first 12, drawn or not). Signs are fixed: the first
     checkpoint has a negative first coordinate, the middle one a positive second coordinate.
 
     Of several trajectories, M has the rows of all, less the final checkpoint of the first one, which, unlike a mean,
@@ -64,8 +67,8 @@ def principal_directions(
             step=first,
         )
     values, vectors = torch.linalg.eigh(gram)
-    values, vectors = values.flip(0)[:count], vectors.flip(1)[:, :count]
-    total = float(gram.trace())
+    every, total = values.flip(0).clamp_min(0), float(gram.trace())
+    values, vectors = every[:count], vectors.flip(1)[:, :count]
     if not total or float(values[-1]) <= 1e-12 * total:
         raise DirectionError(
             f"the checkpoints move in fewer than {count} directions, so they span no such subspace. "
@@ -73,7 +76,8 @@ def principal_directions(
         )
     vectors = vectors * _signs(vectors, (len(runs[0]) - 1) // 2)
     principal = combinations(runs, names, (vectors / values.sqrt()).T, model.dtype)
-    facts: dict[str, Any] = {"kind": "trajectory", "shares": [float(v) / total for v in values]}
+    shares = [float(v) / total for v in every[: max(count, min(moves, SPECTRUM))]]
+    facts: dict[str, Any] = {"kind": "trajectory", "shares": shares[:count], "spectrum": shares}
     if len(runs) > 1:
         facts["shares_of_each"] = _shares_of_each(runs, gram, vectors * values.sqrt())
     return Directions(principal, facts)
