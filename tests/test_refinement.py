@@ -404,7 +404,3 @@ def test_of_a_quintic_two_degrees_tell_the_error_of_the_cubic_to_the_last_digit(
         wanted.append(np.sqrt(sum(w * off[k] ** 2 for k, w in near.items()) / sum(near.values())))
     np.testing.assert_allclose(_doubt(x**5 - x**4, refine_grid(x**5 - x**4, 3)), wanted, rtol=1e-8)
     assert np.abs(off).max() > 1e-5
-
-
-def test_of_four_nodes_no_second_degree_is_asked():
-    assert _doubt(np.arange(4.0), np.arange(7.0)) is None

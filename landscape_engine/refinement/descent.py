@@ -12,6 +12,7 @@ from .interpolation import Array, Mask, nearest_finite, new_nodes, refine_grid, 
 # The surplus of a smooth surface shrinks 16 times a level under a cubic predictor; that of a jump does not shrink.
 SMALLEST_DECAY, FIRST_DECAY, LARGEST_DECAY = 1 / 16, 0.5, 1.0
 USUAL, FEWEST = 0.98, 16  # the decay is a quantile; so many nodes are a sample
+DEGREES = 5  # nodes on an axis that splines of two degrees need
 NEARBY = np.array([0.2, 0.6, 1.0, 0.6, 0.2])  # weights of the nodes on an axis
 BORDER = 5 / 3  # error of the cubic through four nodes: in its first interval to in its middle one
 
@@ -79,7 +80,8 @@ class Descent:
         self.told, self.used, self.stride, self.rule = told, used.copy(), stride, rule
         self.needed, self.missing = np.zeros((2, *told.shape), dtype=bool)
         self.expected, self.miss = np.zeros(told.shape), np.full(told.shape, np.nan)
-        self._values, self._decay, self._paired = values, FIRST_DECAY, paired
+        self._values, self._paired = values, paired
+        self._decay, self._roughness = FIRST_DECAY, LARGEST_DECAY
         self.surface: Array = values[self._grid]
         self.error: Array = np.zeros(self.surface.shape)
         self._surplus = _first_surplus(nearest_finite(self.surface), fewest)
@@ -100,14 +102,11 @@ class Descent:
         """Predict the nodes half-way, decide which of them are needed, take those that are known."""
         coarse, activity, span = nearest_finite(self.surface), self._activity(), self.span
         prediction = refine_grid(coarse, 3)
-        doubt = _doubt(coarse, prediction) if self._paired else None
         self.stride //= 2
         grid, new = self._grid, new_nodes(prediction.shape)
         ratios = np.abs(self._values[grid] - prediction) / activity
         self._learn(ratios[self.used[grid] & self.told[grid] & new])
-        learned = self._decay * activity
-        both = learned if doubt is None else np.where(np.isfinite(learned), np.sqrt(learned * doubt), learned)
-        expected = np.where(new, both, 0.0)
+        expected = np.where(new, self._guess(self._decay * activity, coarse, prediction), 0.0)
         error = refine_grid(self.error, 1) + expected
         if self.rule is not None:
             needed = self.rule.needs(expected, error, span, self.stride) & new
@@ -122,6 +121,15 @@ class Descent:
         self.error = np.where(known, 0.0, error)
         self._surplus = np.where(known, miss, expected)
         self._learn(ratios[known])
+
+    def _guess(self, learned: Array, coarse: Array, prediction: Array) -> Array:
+        """The surplus that is expected: what was learned from level to level and, as far as it decays, from degrees."""
+        self._roughness = min(self._roughness, self._decay)
+        weight = min(0.5, 1 - self._roughness)
+        if not self._paired or min(coarse.shape) < DEGREES:
+            return learned
+        doubt = _doubt(coarse, prediction)
+        return np.where(np.isfinite(learned), learned ** (1 - weight) * doubt**weight, learned)
 
     def _activity(self) -> Array:
         """Root mean square of the surplus of nearby nodes, at the nodes of the next level."""
@@ -138,15 +146,9 @@ class Descent:
             self._decay = float(np.clip(np.quantile(ratios, USUAL), SMALLEST_DECAY, LARGEST_DECAY))
 
 
-def _doubt(coarse: Array, prediction: Array) -> Array | None:
-    """How far the cubic is from the quintic through the same nodes, as a root mean square of new nodes around each.
-
-    None where an axis has too few nodes for another degree.
-    """
-    if min(coarse.shape) < 5:
-        return None
-    new = new_nodes(prediction.shape)
-    return _around(refine_grid(coarse, 5) - prediction, new)
+def _doubt(coarse: Array, prediction: Array) -> Array:
+    """How far the cubic is from the quintic through the same nodes, as a root mean square of new nodes around each."""
+    return _around(refine_grid(coarse, 5) - prediction, new_nodes(prediction.shape))
 
 
 def _around(values: Array, where: Mask) -> Array:
