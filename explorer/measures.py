@@ -52,6 +52,7 @@ class Measure(NamedTuple):
         return self.title[:1].lower() + self.title[1:]
 
 
+ROUGH = 2.0  # where single examples or kinks make a surface rough, half a percent takes nearly every node
 CURVATURE = "It needs a dozen Hessian-vector products or more at each node: take a low resolution first"
 MEASURES = {
     "loss": Measure("Cross-entropy loss", "Loss", "Low is better. Nats per example", "nats", log=True, own=True),
@@ -61,7 +62,7 @@ MEASURES = {
         "High is better. Share of examples classified correctly",
         high_is_better=True,
         own=True,
-        tolerance=2.0,  # single examples make it rough: half a percent takes nearly every node
+        tolerance=ROUGH,
     ),
     "return": Measure(
         "Expected return",
@@ -88,6 +89,7 @@ MEASURES = {
         short="λ max",
         each=4,
         family="extremes",
+        tolerance=ROUGH,
     ),
     "lambda_min": Measure(
         "Smallest curvature, λ min",
@@ -96,6 +98,7 @@ MEASURES = {
         short="λ min",
         each=4,
         family="extremes",
+        tolerance=ROUGH,
     ),
     "convexity_ratio": Measure(
         "Convexity, |λ min / λ max|",
@@ -105,6 +108,7 @@ MEASURES = {
         log=True,
         each=4,
         family="extremes",
+        tolerance=ROUGH,
     ),
     "hessian_trace": Measure(
         "Trace of the Hessian",

@@ -15,6 +15,7 @@ p { margin: 0 0 8px; color: var(--ink-2); } p b { color: var(--ink); font-weight
 ol { display: grid; grid-template-columns: max-content 1fr max-content; gap: 6px 12px; margin: 0; padding: 0;
   list-style: none; align-items: center; }
 li { display: contents; } i { height: 10px; border-radius: 2px; background: var(--line-3); min-width: 1px; }
+li span:last-child { text-align: right; }
 .drawn i { background: var(--ink); } .drawn span { font-weight: 600; } li:not(.drawn) span { color: var(--ink-2); }
 """
 
