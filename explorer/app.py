@@ -25,7 +25,6 @@ from explorer.subjects import offer
 from explorer.theme import FATHOM, PAGE_CSS, PAGE_SX, THEME_CONFIG, TOKENS_CSS
 from explorer.tracks import Track, TrainingPath
 from explorer.views.cards import BANNER_CSS, WIDE_ONLY, board, card, head, text, title
-from explorer.views.component import tagged
 from explorer.views.contours import MapView
 from explorer.views.curve import CurvePicture, CurveView, curve_key
 from explorer.views.header import Header
@@ -391,7 +390,6 @@ def page(models: Sequence[str] = ()) -> pmui.Page:
         sidebar_width=304,
         sidebar_resizable=False,
     )
-    frame._patch_datamodel_ref = tagged  # it says so each time the server is busy, which is at every event
     own.button.on_click(lambda event: frame.param.update(sidebar_open=not explorer.header.narrow))
     pn.state.on_session_destroyed(lambda context: own.close())
     explorer.state.dark = frame.dark_theme

@@ -47,3 +47,8 @@ class EvaluationError(LandscapeError, RuntimeError):
 
 class SearchError(LandscapeError, RuntimeError):
     """A search has not converged, and its caller asked for an error then. Fields: ``outcome``, ``result``."""
+
+
+def first_line(error: Exception) -> str:
+    """What an error says, for the inside of a sentence: one line without full stop, or its type if it says nothing."""
+    return (str(error).strip().splitlines() or [type(error).__name__])[0].rstrip(".")

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import xarray as xr
 
-from .errors import FileFormatError
+from .errors import FileFormatError, first_line
 
 FORMAT = "landscape 1"
 
@@ -36,7 +36,7 @@ def load(path: str | Path) -> xr.Dataset:
     try:
         dataset = xr.load_dataset(path, engine="h5netcdf")
     except Exception as error:  # h5py raises many kinds for one thing: it cannot be read
-        reason = next(iter(str(error).splitlines()), type(error).__name__)
+        reason = first_line(error)
         raise FileFormatError(f"{path} cannot be read as a landscape ({reason}). Save it again.", path=path) from error
     if dataset.attrs.pop("format", None) != FORMAT:
         raise FileFormatError(f"{path} holds no landscape. Write one with landscape_engine.save.", path=path)

@@ -427,6 +427,9 @@ def test_a_metric_without_derivatives_is_stationary_where_the_spline_is():
     plane = mueller_brown_plane()
     found = critical_points.of_slice(plane, Plain(), resolution=129)
     check_mueller_brown(found, atol=5e-3)
+    *_, predicted = le.refine(Plain(), plane, resolution=129)  # of which the spline has points of its own
+    assert not predicted["evaluated"].values.all()
+    assert len(critical_points.of_slice(plane, Plain(), predicted)) > len(found)
     _, gradient, _ = oracle.derivatives(Place(*found[0].coordinates), lambda module: module())
     assert found[0].gradient_norm == pytest.approx(np.linalg.norm(gradient), rel=1e-4)
 

@@ -90,7 +90,7 @@ def test_contours_are_bands_or_lines_and_the_surface_is_as_high_as_wanted(visit)
 
 def test_what_is_zoomed_into_is_refined_further_and_a_reset_shows_the_whole_again(visit):
     page, explorer = visit()
-    page.get_by_text("Most confident mistakes").wait_for()
+    wait(page, lambda: explorer.state.phase == "done")
     whole = explorer.state.result
     page.mouse.move(*pixel(page, 0, 0))
     page.mouse.move(*pixel(page, -4, 3))
@@ -119,7 +119,7 @@ def test_what_is_zoomed_into_is_refined_further_and_a_reset_shows_the_whole_agai
 
 def test_a_marker_off_the_path_is_shown_to_be_and_comes_back(visit):
     page, explorer = visit()
-    page.get_by_text("Most confident mistakes").wait_for()
+    wait(page, lambda: explorer.state.phase == "done" and explorer.state.insight is not None)
     (span, _), slider = explorer.profile._spans, page.locator(SLIDER)
     back = page.get_by_role("button", name="Back to step 552")
     expect(back).to_be_hidden()
@@ -141,7 +141,7 @@ def test_a_marker_off_the_path_is_shown_to_be_and_comes_back(visit):
 
 def test_the_keyboard_moves_the_marker_over_the_map_and_stays_inside(visit):
     page, explorer = visit()
-    page.get_by_text("Most confident mistakes").wait_for()
+    wait(page, lambda: explorer.state.phase == "done" and explorer.state.insight is not None)
     (left, right), (bottom, top) = explorer.state.result.subspace.bounds
     wide, high = (right - left) / 64, (top - bottom) / 64
     where = explorer.state.result.path[-1]
@@ -157,6 +157,11 @@ def test_the_keyboard_moves_the_marker_over_the_map_and_stays_inside(visit):
     page.get_by_text("At the point").wait_for()
     page.keyboard.press("Escape")
     wait(page, lambda: explorer.state.picked is None)
+    for _ in range(2):  # the same move again is a move
+        page.keyboard.press("ArrowLeft")
+        wait(page, lambda: np.allclose(explorer.state.picked or 0, (where[0] - wide, where[1]), atol=1e-6))
+        page.keyboard.press("Escape")
+        wait(page, lambda: explorer.state.picked is None)
 
 
 def test_what_the_pointer_is_told_does_not_cover_the_box_that_is_dragged(visit):

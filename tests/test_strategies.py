@@ -232,6 +232,19 @@ def test_a_strategy_that_gives_other_values_is_overruled_however_fast_it_is(wron
         assert recorded(landscape) == "loop"
 
 
+def test_a_strategy_that_fails_at_many_points_at_once_is_not_taken(monkeypatch):
+    right = STRATEGIES["vmap"].__call__
+
+    def few_only(self, points):
+        if len(points) > 2:
+            raise torch.OutOfMemoryError("no room for them")
+        return right(self, points)
+
+    monkeypatch.setattr(STRATEGIES["vmap"], "__call__", few_only)
+    *_, landscape = le.refine(Loss(F.cross_entropy, *data()), le.Plane.random(small()), resolution=17, tolerance=0)
+    assert not recorded(landscape).startswith("vmap") and np.isfinite(landscape["loss"].values).all()
+
+
 def test_a_choice_of_options_is_forced_by_the_name_it_is_recorded_under():
     loss = Loss(F.cross_entropy, *data())
     for name in ("first-layer reuse, 5 examples at a time", "vmap, 6 examples at a time", "loop, channels last"):

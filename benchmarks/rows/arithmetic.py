@@ -21,14 +21,14 @@ from landscape_engine.metrics import Loss
 from ..measure import Row, ratio, seconds
 from .evaluation import cases
 
-SIZES, EVALUATIONS = (256, 512, 1024, 4096), 10
+SIZES, EVALUATIONS = {"cpu": (256, 512, 1024), "cuda": (1024, 4096, 8192)}, 10
 LIMITS = {"MLP 784": 0.9, "MLP 3072": 0.9, "digits_cnn": 0.7}
 
 
 def best_product(device: str) -> tuple[Callable[[], object], int]:
     """The matrix product of the highest rate, and its floating-point operations."""
     found = []
-    for size in SIZES:
+    for size in SIZES[device]:
         a, b = torch.randn(size, size, device=device), torch.randn(size, size, device=device)
         product, operations = partial(torch.mm, a, b), 2 * size**3
         product()

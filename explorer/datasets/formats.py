@@ -17,6 +17,7 @@ import torch
 from safetensors.torch import load as load_safetensors
 
 from landscape_engine import FileFormatError, LandscapeError
+from landscape_engine.errors import first_line
 
 from .tree import LARGEST, File, archive, natural, read_all
 
@@ -59,9 +60,8 @@ def read_file(file: File) -> tuple[Arrays, bool] | None:
     except LandscapeError:
         raise
     except Exception as error:  # each library has its own kinds for one thing: it cannot be read
-        reason = next(iter(str(error).strip().splitlines()), type(error).__name__).rstrip(".")
         raise FileFormatError(
-            f"{file.name} cannot be read as {known.what} ({reason}). Save it again.", path=file.name
+            f"{file.name} cannot be read as {known.what} ({first_line(error)}). Save it again.", path=file.name
         ) from error
 
 

@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 
 from landscape_engine import FileFormatError, LandscapeError
+from landscape_engine.errors import first_line
 
 from .names import PARTS, WHOLE
 
@@ -44,8 +45,9 @@ def read_saved_dataset(path: Path) -> Found:
     except LandscapeError:
         raise
     except Exception as error:  # Arrow has its own kinds for one thing: it cannot be read
-        reason = next(iter(str(error).strip().splitlines()), type(error).__name__).rstrip(".")
-        raise FileFormatError(f"{path} cannot be read as a data set ({reason}). Save it again.", path=path) from error
+        raise FileFormatError(
+            f"{path} cannot be read as a data set ({first_line(error)}). Save it again.", path=path
+        ) from error
 
 
 def _class_names(features: Any) -> dict[str, tuple[str, ...]]:

@@ -12,6 +12,7 @@ from torch import Tensor, nn
 import landscape_engine as le
 from explorer.datasets import Data
 from landscape_engine import LandscapeError, MismatchError
+from landscape_engine.errors import first_line
 
 from .losses import IGNORED, Inferred, LossFunction, chosen, form
 from .preview import Preview, preview
@@ -174,8 +175,7 @@ def _range(inputs: Tensor) -> str:
 
 
 def _reason(error: Exception) -> str:
-    first = next(iter(str(error).strip().splitlines()), type(error).__name__)
-    return first.split(". ")[0].rstrip(".")
+    return first_line(error).split(". ")[0]
 
 
 def _advice(wrapper: le.ModelWrapper, inputs: Tensor) -> str:

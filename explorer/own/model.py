@@ -15,6 +15,7 @@ from torch import Tensor, nn
 import landscape_engine as le
 from explorer import datasets, weights
 from explorer.datasets.data import CALLED, Data, Pair
+from landscape_engine.errors import first_line
 from landscape_engine.metrics import Accuracy, Examples, Loss, Metric
 
 from .checks import check, check_states
@@ -141,7 +142,7 @@ class Own:
                 outputs = examples.outputs(self.model.private_copy(), batch)
         except Exception as error:  # whatever the model's own code raises
             raise le.LandscapeError(
-                f"The model cannot be called with the data: {_first_line(error)}. The first batch is {_form(batch)}. "
+                f"The model cannot be called with the data: {first_line(error)}. The first batch is {_form(batch)}. "
                 "Give data that fit, or forward= a function of (model, batch)."
             ) from error
         return chosen(self._loss, outputs, examples.targets(batch))
@@ -181,7 +182,7 @@ def _pair(data: Any, model: le.ModelWrapper) -> Pair:
         inputs, targets = (torch.as_tensor(t).to(_device(model)) for t in data)
     except (TypeError, ValueError) as error:  # objects, or strides that are no tensor's
         raise le.LandscapeError(
-            f"The data are no tensors: {_first_line(error)}. Give tensors, or arrays of numbers."
+            f"The data are no tensors: {first_line(error)}. Give tensors, or arrays of numbers."
         ) from error
     return inputs, targets
 
@@ -193,7 +194,7 @@ def _first_batch(examples: Examples) -> Any:
         raise
     except Exception as error:  # whatever the code of a data set raises
         raise le.LandscapeError(
-            f"The data cannot be read: {_first_line(error)}. Give a data set whose examples are tensors or arrays."
+            f"The data cannot be read: {first_line(error)}. Give a data set whose examples are tensors or arrays."
         ) from error
 
 
@@ -260,10 +261,6 @@ def _stacked(states: Sequence[Mapping[str, Tensor]], steps: Sequence[int]) -> le
                 parameter=odd[0],
             )
     return le.Trajectory({n: torch.stack([s[n].detach().cpu() for s in states]) for n in first}, steps)
-
-
-def _first_line(error: Exception) -> str:
-    return (str(error).strip().splitlines() or [type(error).__name__])[0].rstrip(".")
 
 
 def _form(batch: Any) -> str:

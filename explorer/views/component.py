@@ -7,21 +7,6 @@ from typing import Any
 from panel.custom import JSComponent
 
 
-def tagged(props: Any, ref: str) -> None:
-    """Tag a changed element's model, as Panel does, and none of those that it holds or refers to.
-
-    These are tagged when they are made. Panel 1.9.4 looks for them anew at every change: for the page itself in all
-    that it holds, for another element in all that a ``jscallback`` refers to.
-
-    Args:
-        props: The model.
-        ref: Of the root that it belongs to.
-    """
-    tag = f"__ref:{ref}"
-    if tag not in props.tags:
-        props.tags.append(tag)
-
-
 class Component(JSComponent):
     """An element in JavaScript, whose changes cost the same however large the page is.
 
@@ -32,4 +17,10 @@ class Component(JSComponent):
 
     @classmethod
     def _patch_datamodel_ref(cls, props: Any, ref: str) -> None:
-        tagged(props, ref)
+        """Tag a changed element's model, as Panel does, and no other, since it holds none.
+
+        Panel 1.9.4 looks for models in all that its ``jscallback`` refers to, which is the page, at every change.
+        """
+        tag = f"__ref:{ref}"
+        if tag not in props.tags:
+            props.tags.append(tag)

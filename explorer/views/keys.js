@@ -18,6 +18,7 @@ export function render({ model, el }) {
   const hint = document.createElement('span');
   box.append(Object.assign(document.createElement('style'), { textContent: STYLE }), hint);
   el.appendChild(box);
+  let count = 0;
   const name = () => {
     box.setAttribute('aria-label', model.label);
     hint.textContent = model.bounds.length > 1
@@ -29,9 +30,10 @@ export function render({ model, el }) {
     if (axis === undefined || axis >= model.bounds.length || event.altKey || event.ctrlKey || event.metaKey) return;
     event.preventDefault();
     const [low, high] = model.bounds[axis], at = [...model.at];
-    at[axis] = Math.max(low, Math.min(high, at[axis] + side * STEP * (event.shiftKey ? LEAP : 1) * (high - low)));
+    at[axis] += side * STEP * (event.shiftKey ? LEAP : 1) * (high - low);
+    model.bounds.forEach(([least, most], k) => { at[k] = Math.max(least, Math.min(most, at[k])); });
     model.at = at;
-    model.moved = at;
+    model.moved = [...at, ++count];
   });
   for (const changed of ['label', 'bounds']) model.on(changed, name);
   name();

@@ -19,7 +19,9 @@ class Keys(Component):
     label = param.String(default="Point on the map", doc="What it is, for those who cannot see it.")
     bounds = param.List(default=[], doc="Lowest and highest coordinate of each axis of the picture.")
     at = param.List(default=[0.0, 0.0], doc="Coordinates of the marker.")
-    moved = param.List(default=[], doc="Set by the browser: where the marker was moved to.")
+    moved = param.List(
+        default=[], doc="Set by the browser: where the marker was moved to, and the how-manieth move it is."
+    )
 
     _bundle: ClassVar[Path] = Path(__file__).parent / "keys.js"
 

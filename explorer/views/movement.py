@@ -48,8 +48,9 @@ def movement_html(shares: Sequence[float], drawn: int = 2) -> str:
     rest = 1 - sum(seen)
     rows = [(f"PC {k + 1}", share, "drawn" * (k < drawn)) for k, share in enumerate(seen)]
     rows += [("others", rest, "")] if rest >= LEAST else []
+    longest = max(share for _, share, _ in rows)
     bars = "".join(
-        f"<li class='{kind}'><span>{name}</span><i style='width: {100 * share / shares[0]:.1f}%'></i>"
+        f"<li class='{kind}'><span>{name}</span><i style='width: {100 * share / longest:.1f}%'></i>"
         f"<span>{100 * share:.1f} %</span></li>"
         for name, share, kind in rows
     )

@@ -108,7 +108,10 @@ export function render({ model, el }) {
   const toggle = () => (timer === null ? play() : pause());
   button.addEventListener('click', toggle);
   back.addEventListener('click', () => { model.away = false; input.focus(); });
-  const escape = (event) => { if (event.key === 'Escape' && !event.defaultPrevented) model.away = false; };
+  const escape = (event) => {
+    const typing = event.composedPath()[0].matches?.('input:not([type=range]), textarea');
+    if (event.key === 'Escape' && !event.defaultPrevented && !typing) model.away = false;
+  };
   document.addEventListener('keydown', escape);
   pause();
   const KEYS = {

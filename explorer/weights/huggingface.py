@@ -9,6 +9,7 @@ from typing import Any
 from torch import nn
 
 import landscape_engine as le
+from landscape_engine.errors import first_line
 
 from .files import check_fit
 
@@ -43,7 +44,7 @@ def load(path: str | Path) -> nn.Module:
         )
     except Exception as error:  # of many kinds, by what does not go together in the configuration
         raise le.FileFormatError(
-            f"transformers cannot build the model in {folder} ({_first_line(error)}). Save it again with "
+            f"transformers cannot build the model in {folder} ({first_line(error)}). Save it again with "
             "save_pretrained.",
             path=folder,
         ) from error
@@ -83,7 +84,3 @@ def _kind(folder: Path, transformers: Any) -> Any:
             path=folder,
         )
     return kinds[0]
-
-
-def _first_line(error: Exception) -> str:
-    return (str(error).strip().splitlines() or [type(error).__name__])[0].rstrip(".")

@@ -11,7 +11,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from ..errors import ChoiceError, EvaluationError, LandscapeError
+from ..errors import ChoiceError, EvaluationError, LandscapeError, first_line
 from ..metrics.base import Estimate, Metric, MetricPipeline, PairMetric, as_pipeline, logits
 from ..metrics.data import Examples, tensors
 from ..metrics.elsewhere import in_type
@@ -155,7 +155,7 @@ class Evaluator:
                 return [self._at([point])[0] for point in points]
             point = dict(zip(self.subspace.dims, (float(c) for c in points[0]), strict=True))
             where = ", ".join(f"{dim} = {value:.6g}" for dim, value in point.items()) or "the point"
-            reason = next(iter(str(error).splitlines()), "no reason given")
+            reason = first_line(error)
             raise EvaluationError(
                 f"the evaluation at {where} failed ({type(error).__name__}: {reason}). "
                 "Check that the model accepts the data and that the metric accepts the model's outputs.",

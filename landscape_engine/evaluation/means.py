@@ -123,6 +123,14 @@ class Graph(_Means):
         self.chunk, self._batches = LARGEST, list(self.pipeline.data[0].batches())
         self._point = self._shares([(0.0,) * len(subspace.dims)])
         self._graph, self._device = torch.cuda.CUDAGraph(), self._point.device
+        caches = torch.is_autocast_cache_enabled()
+        torch.set_autocast_cache_enabled(False)  # what it holds is freed before a graph that reads it is replayed
+        try:
+            self._record()
+        finally:
+            torch.set_autocast_cache_enabled(caches)
+
+    def _record(self) -> None:
         with torch.no_grad(), torch.cuda.device(self._device):
             aside = torch.cuda.Stream()
             aside.wait_stream(torch.cuda.current_stream())
@@ -138,6 +146,10 @@ class Graph(_Means):
         """On an NVIDIA or AMD GPU, for plain means, of models whose calls leave no trace."""
         on_gpu = all(p.device.type == "cuda" for p in model.parameters.values())
         return on_gpu and is_plain(pipeline, model) and super().fits(subspace, pipeline, model)
+
+    def smaller(self) -> Strategy | None:
+        """With half of the examples at a time: its points come one after the other anyway."""
+        return self.altered(rows=self.rows // 2) if self.rows > 1 else None
 
     def _sums(self) -> Tensor:
         theta = {n: t[0] for n, t in self._states(self._point).items()}

@@ -114,7 +114,7 @@ class _Trial:
     ) -> None:
         self.best, self.seconds, self.found = loop, seconds, Found()
         self._known, self._points, self._spent, self._loop = known[:PROBED], points, 0.0, loop
-        self._clock, self._on_gpu = clock(loop.model), not is_on_cpu(loop.model)
+        self._clock, self._planned, self._on_gpu = clock(loop.model), planned, not is_on_cpu(loop.model)
         self._allowed = min(MOST, SHARE * planned * seconds)
 
     def take(self, make: Callable[[], Strategy]) -> None:
@@ -149,17 +149,28 @@ class _Trial:
         return made if found is not None and _agree(found, expected, _rounding(self._loop.model)) else None
 
     def _raced(self, made: Strategy) -> float:
-        """Its time of a point: the shorter of two tries, unless the first one is hopeless."""
-        best = math.inf
-        for _ in range(2):
-            count = min(made.chunk, TIMED)
+        """Its time of a point, the shortest of its tries; infinite if one fails, as for want of memory."""
+        try:
+            return self._shortest(made)
+        except Exception:
+            return math.inf
+
+    def _shortest(self, made: Strategy) -> float:
+        """On a CPU the shorter of two tries, unless the first one is hopeless; on a GPU of ever more points at once.
+
+        A GPU takes as long for few of them as for many. The tries end when they have taken what the probe may.
+        """
+        few = min(made.chunk, TIMED)
+        most = max(few, min(made.chunk, self._planned))
+        best, spent = math.inf, 0.0
+        for count in [c for c in (few, 8 * few) if c < most] + [most] if self._on_gpu else (few, few):
             fresh = self._points[len(self.found) : len(self.found) + count]
             repeated = cycle([*fresh, *(point for point, _ in self._known)])
-            whole = made.chunk if self._on_gpu else len(fresh) or PROBED  # a GPU takes as long for one as for many
-            found, took = self._timed(made, [*islice(repeated, whole)])
+            taken = count if self._on_gpu else len(fresh) or PROBED
+            found, took = self._timed(made, [*islice(repeated, taken)])
             self.found += found[: len(fresh)]
-            best = min(best, took)
-            if best > 2 * self.seconds:
+            best, spent = min(best, took), spent + took * taken
+            if spent > self._allowed or (best > 2 * self.seconds and not self._on_gpu):
                 break
         return best
 
@@ -179,10 +190,9 @@ def _rounding(model: ModelWrapper) -> float:
 
 
 def _agree(found: Found, expected: Found, tolerance: float) -> bool:
-
     def near(a: Estimate, b: Estimate) -> bool:
         pair = (a.value, b.value)
-        return all(map(math.isnan, pair)) or math.isclose(*pair, rel_tol=tolerance, abs_tol=tolerance)
+        return all(map(math.isnan, pair)) or math.isclose(*pair, rel_tol=tolerance, abs_tol=min(tolerance, 1e-5))
 
     return all(
         near(a[n], b[n]) for a, b in zip(found, expected, strict=True) for n in b if isinstance(b[n].value, float)

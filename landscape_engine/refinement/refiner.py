@@ -49,7 +49,8 @@ class Refiner:
        those around it in the level before, times the *decay*: what 2 % of the nodes computed so far in this level (or,
        if they are few, the one before) exceed of their own, between 1/16 (a smooth surface) and 1 (a jump); 1/2 at
        first. The other, which knows nothing of levels, is how far the cubic spline is from the quintic one around it;
-       it counts less where the smallest decay so far is above 1/2, and nothing where it is 1.
+       it counts less where even the smallest decay of a pass is above 1/2, and nothing where that is 1. The first pass,
+       which has learned nothing yet, trusts both alike.
     3. Where that is below three tenths of the tolerance, the node is predicted; elsewhere it is computed.
     4. Then one predicted node in each block (a cell of the coarse grid), drawn at random, is computed as an *audit*.
        The error estimate is the expected error times the mean ratio of true to expected errors of the audits nearby,

@@ -79,8 +79,9 @@ def refine(
         progress: Called after each evaluation, or some that were made together. What it raises ends the run, which is
             how one is canceled.
         strategy: How points are evaluated: ``"auto"``, the fastest of those that give the same values, found by trying
-            them at the first nodes; or ``"loop"``, ``"first-layer reuse"``, ``"vmap"``, ``"threads"``, ``"compiled"``
-            (by ``torch.compile``, never tried unless it is asked for), or what a provenance records.
+            them at the first nodes; or ``"loop"``, ``"first-layer reuse"``, ``"vmap"``, ``"CUDA graph"``,
+            ``"threads"``, ``"compiled"`` (by ``torch.compile``, never tried unless it is asked for), or what a
+            provenance records.
         density: How many nodes on each axis, evenly spaced, are computed at least. The first landscape has 17 on a
             line, 9 on a plane, 5 on a cube; what is narrower than their spacing may be missed.
         subset: Examples of a draft, drawn at random once; of each data set, if there are several. A number that is no
