@@ -106,9 +106,9 @@ class MarkerView:
         self.map.marker.data = {"x": [alpha], "y": [beta]}
         self.map.bar.pointer.data = {"x": [POINTER], "y": [z]}
         self.curve.marker.data = {"x": [alpha], "y": [z]}
-        self.surface.marker = [alpha, beta]
         for keys in self.keys:
             keys.at = [alpha, beta]
+        self.surface.marker = [alpha, beta]
 
     def tell(self) -> None:
         """Write what is known of the network at the marker."""
