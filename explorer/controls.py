@@ -29,6 +29,7 @@ from explorer.state import (
     State,
 )
 from explorer.views.cards import Text, text
+from explorer.views.field import TextField
 from landscape_engine import LandscapeError
 
 HELP = {
@@ -89,9 +90,9 @@ def _held(result: Result | None, subspace: str) -> str:
     return f"{HELP[subspace]}; it holds {percent(result.held)} of the training's movement."
 
 
-def _number(state: State, name: str, label: str) -> pmui.TextInput:
+def _number(state: State, name: str, label: str) -> TextField:
     """A number as text, so that a wrong one is answered by a sentence and not swallowed."""
-    field = pmui.TextInput(label=label, value=f"{getattr(state, name):g}", size="small", width=82, margin=(6, 4))
+    field = TextField(label=label, value=f"{getattr(state, name):g}", size="small", width=82, margin=(6, 4))
     field.param.watch(lambda event: state.choose_number(name, event.new), "value")
     state.param.watch(lambda event: field.param.update(value=f"{event.new:g}"), name)
     return field

@@ -19,6 +19,7 @@ from explorer.state import State
 from explorer.subjects import offer
 from explorer.views.cards import text
 from explorer.views.dropper import Dropper
+from explorer.views.field import TextField
 from landscape_engine import Trajectory
 from sample_models.architectures import ARCHITECTURES, Option
 
@@ -272,7 +273,7 @@ class OpeningView:
             field = pmui.Select(label=label, options=_swapped(names), value=value, **STYLE)
         else:
             shown = ", ".join(map(str, value)) if isinstance(value, tuple) else str(value)
-            field = pmui.TextInput(label=label, value=shown, **STYLE)
+            field = TextField(label=label, value=shown, **STYLE)
         field.param.watch(lambda event: self.opening.choose_option(name, event.new), "value")
         return field
 
