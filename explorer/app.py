@@ -9,7 +9,6 @@ from html import escape
 from typing import Any
 
 import panel as pn
-import panel_material_ui as pmui
 from bokeh.events import RangesUpdate
 from panel.io.document import hold
 
@@ -25,6 +24,7 @@ from explorer.subjects import offer
 from explorer.theme import FATHOM, PAGE_CSS, PAGE_SX, THEME_CONFIG, TOKENS_CSS
 from explorer.tracks import Track, TrainingPath
 from explorer.views.cards import BANNER_CSS, WIDE_ONLY, board, card, head, text, title
+from explorer.views.component import Page
 from explorer.views.contours import MapView
 from explorer.views.curve import CurvePicture, CurveView, curve_key
 from explorer.views.header import Header
@@ -371,7 +371,7 @@ def _connect_early(document: Any, proceed: Callable[[], None]) -> None:
     pn.state.browser_info.param.watch(connect, ["language", "timezone", "webgl"])
 
 
-def page(models: Sequence[str] = ()) -> pmui.Page:
+def page(models: Sequence[str] = ()) -> Page:
     """The whole page: header, drawer and board.
 
     Args:
@@ -380,7 +380,7 @@ def page(models: Sequence[str] = ()) -> pmui.Page:
     pn.config.raw_css = [TOKENS_CSS, PAGE_CSS]
     explorer = Explorer(models=models)
     own = OpeningView(explorer.state)
-    frame = pmui.Page(
+    frame = Page(
         meta_title="Loss landscape",
         header=[explorer.header],
         sidebar=[controls.drawer(explorer.state, explorer.runner, own.button)],

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, NamedTuple, final
 
@@ -63,11 +63,21 @@ class Regions:
 
 
 class Continued(NamedTuple):
-    """The last tokens of a sequence: what should come next at each place, and what the network says."""
+    """How a network goes on with a sequence: the last of the tokens that count.
+
+    Attributes:
+        number: Of the sequence among those looked at, from 0.
+        targets: The tokens that should come.
+        said: Those that the network says.
+        read: The tokens before the first of them, which it has read; () where inputs are not the tokens themselves.
+        first: Whether these are all that it has read, and not only the last of them.
+    """
 
     number: int
     targets: tuple[int, ...]
     said: tuple[int, ...]
+    read: tuple[int, ...] = ()
+    first: bool = False
 
 
 @final
@@ -116,9 +126,9 @@ def behavior(model: le.ModelWrapper, examples: Examples, most: int = MOST) -> Be
     wrong = (said != targets) & counted
     whole = not examples.streamed and len(targets) == examples.count
     facts = int(counted.sum()), int(wrong.sum()), outputs.shape[-1], whole
-    if outputs.ndim == 3:
-        return Behavior(*facts, sequences=tuple(_sequences(said, targets, wrong)))
     inputs = _inputs(batch, targets)
+    if outputs.ndim == 3:
+        return Behavior(*facts, sequences=tuple(_sequences(inputs, said, targets, counted, wrong)))
     if inputs is None:
         return Behavior(*facts)
     flat = inputs.ndim == 2 and inputs.shape[1] == 2 and inputs.is_floating_point()
@@ -147,12 +157,22 @@ def _probabilities(outputs: Tensor) -> Tensor:
     return outputs.softmax(-1)
 
 
-def _sequences(said: Tensor, targets: Tensor, wrong: Tensor) -> list[Continued]:
+def _sequences(
+    inputs: Tensor | None, said: Tensor, targets: Tensor, counted: Tensor, wrong: Tensor
+) -> Iterator[Continued]:
     """The sequences with the most mistakes."""
-    worst = torch.argsort(wrong.float().mean(dim=1), descending=True, stable=True)[:SHOWN]
-    return [
-        Continued(k, tuple(targets[k, -TOKENS:].tolist()), tuple(said[k, -TOKENS:].tolist())) for k in worst.tolist()
-    ]
+    readable = inputs is not None and inputs.shape == targets.shape and not inputs.is_floating_point()
+    worst = torch.argsort(wrong.sum(dim=1) / counted.sum(dim=1).clamp_min(1), descending=True, stable=True)[:SHOWN]
+    for k in worst.tolist():
+        shown = counted[k].nonzero()[-TOKENS:, 0]
+        before = inputs[k, : int(shown[0]) + 1] if inputs is not None and readable and len(shown) else targets[k, :0]
+        yield Continued(
+            k,
+            tuple(targets[k, shown].tolist()),
+            tuple(said[k, shown].tolist()),
+            tuple(before[-TOKENS:].tolist()),
+            len(before) <= TOKENS,
+        )
 
 
 def _regions(model: le.ModelWrapper, examples: Examples, points: Tensor, targets: Tensor, wrong: Tensor) -> Regions:

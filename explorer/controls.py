@@ -28,7 +28,7 @@ from explorer.state import (
     WAYS,
     State,
 )
-from explorer.views.cards import Text, text
+from explorer.views.cards import Text, text, when
 from explorer.views.field import TextField
 from landscape_engine import LandscapeError
 
@@ -160,7 +160,7 @@ def _checkpoints(steps: list[int]) -> dict[str, int]:
     return {f"{step:,}, checkpoint {k + 1}": k for k, step in enumerate(steps)}
 
 
-def _pickers(state: State) -> pn.Row:
+def _pickers(state: State) -> pn.Column:
     """Which checkpoints a plane or a line goes through; in sight where they count."""
     subspace, between = state.param.subspace.rx(), ("through", "between")
     names = state.param.steps.rx().rx.pipe(_checkpoints)
@@ -172,12 +172,7 @@ def _pickers(state: State) -> pn.Row:
             state.param.third, label=subspace.rx.in_(DERIVED).rx.where("At step", "To step"), **style
         ),
     ]
-    return pn.Row(
-        *parts,
-        visible=subspace.rx.in_((*between, *DERIVED)),
-        margin=(0, 7),
-        sizing_mode="stretch_width",
-    )
+    return when(subspace.rx.in_((*between, *DERIVED)), pn.Row(*parts, margin=(0, 7), **WIDE))
 
 
 def _plane_file(state: State) -> pn.Column:
@@ -194,7 +189,7 @@ def _plane_file(state: State) -> pn.Column:
             state.message = f"{str(error)[:1].upper()}{str(error)[1:]}"
 
     file.param.watch(opened, "value")
-    return pn.Column(file, visible=state.param.subspace.rx() == "saved", sizing_mode="stretch_width", margin=0)
+    return when(state.param.subspace.rx() == "saved", file)
 
 
 def _save_plane(state: State) -> pmui.FileDownload:
@@ -253,15 +248,16 @@ def _sections(state: State, *beside_model: Any) -> list[pn.Column]:
     log = state.param.metric.rx().rx.pipe(lambda key: MEASURES[key].log)
     numbers = [_number(state, name, label + "," * bool(unit) + unit) for name, (label, unit, _) in NUMBERS.items()]
     scales = {"Log": "log", "Linear": "linear"}
-    normalized = state.param.has_statistics
-    statistics = _select(state.param.statistics, "Batch normalization", STATISTICS, visible=normalized)
+    normalized = state.param.has_statistics.rx()
+    statistics = _select(state.param.statistics, "Batch normalization", STATISTICS)
     advanced = pn.Column(
         pn.Row(*numbers),
         _help(ADVANCED),
-        statistics,
-        _help(state.param.statistics.doc, visible=normalized),
+        when(normalized, statistics, _help(state.param.statistics.doc)),
         _save_plane(state),
     )
+    fold = pmui.Accordion(disable_gutters=True, margin=(10, 0, 0, 0), **WIDE)
+    fold.append(("Advanced", when(fold.param.active.rx().rx.pipe(bool), advanced)))
     groups = [
         [
             _heading("Model and data"),
@@ -289,7 +285,7 @@ def _sections(state: State, *beside_model: Any) -> list[pn.Column]:
             _pickers(state),
             _plane_file(state),
             _help(state.param.result.rx().rx.pipe(_held, state.param.subspace.rx())),
-            _select(state.param.way, "Connecting path", WAYS, visible=state.param.subspace.rx() == "connection"),
+            when(state.param.subspace.rx() == "connection", _select(state.param.way, "Connecting path", WAYS)),
             _select(state.param.normalization, "Normalization", NORMALIZATIONS, disabled=random.rx.not_()),
             _help(random.rx.where(SCALED, UNSCALED)),
         ],
@@ -297,7 +293,7 @@ def _sections(state: State, *beside_model: Any) -> list[pn.Column]:
             _heading("Resolution"),
             choice(state.param.resolution, options=RESOLUTIONS, **WIDE),
             _help(state.param.resolution.doc),
-            pmui.Accordion(("Advanced", advanced), disable_gutters=True, margin=(10, 0, 0, 0), **WIDE),
+            fold,
         ],
     ]
     return [pn.Column(*parts, margin=0, **WIDE) for parts in groups]

@@ -10,7 +10,7 @@ import param
 from explorer.measures import MEASURES, SUPERVISED
 from landscape_engine import ChoiceError
 
-MODELS = ["digits_mlp", "digits_cnn", "spirals_mlp", "two_seeds", "cartpole_policy"]
+MODELS = ["digits_mlp", "digits_cnn", "spirals_mlp", "two_seeds", "sorting_gpt", "cartpole_policy"]
 SPLITS = {"train": "Training set", "test": "Test set", "all": "All data"}
 SET_NAMES = {"train": "training", "test": "test", "all": ""}
 SAMPLES = [1000, 300, 100, 50, 20, 5]  # how many examples or episodes; what a model has more of is offered

@@ -54,6 +54,24 @@ def digits(train: int = 1437, seed: int = 0) -> tuple[Split, Split]:
     return Split(inputs[:train], targets[:train]), Split(inputs[train:], targets[train:])
 
 
+@cache
+def unsorted(
+    train: int = 600, test: int = 300, length: int = 6, digits: int = 10, seed: int = 0
+) -> tuple[Split, Split]:
+    """Digits drawn at random, after which come the same ones in order: ``4 0 7 4`` goes on with ``0 4 4 7``.
+
+    Inputs (n, 2 length - 1) are all tokens but the last, targets those that come next; of them count the sorted ones,
+    the others are -100, which cross entropies leave out.
+    """
+    generator = torch.Generator().manual_seed(seed)
+    drawn = torch.randint(digits, (train + test, length), generator=generator)
+    tokens = torch.cat([drawn, drawn.sort(dim=1).values], dim=1)
+    targets = tokens[:, 1:].clone()
+    targets[:, : length - 1] = -100
+    inputs = tokens[:, :-1]
+    return Split(inputs[:train], targets[:train]), Split(inputs[train:], targets[train:])
+
+
 @final
 @dataclass(frozen=True)
 class DataSet:
@@ -143,6 +161,12 @@ SPIRALS = DataSet(
     "900 points of three spirals in the plane, 600 for training and 300 for testing, drawn from a fixed seed by "
     "`sample_models.data.spirals`; after the two-spirals problem of Lang, Witbrock 1988, Learning to Tell Two Spirals "
     "Apart.",
+    "MIT, as this project",
+)
+UNSORTED = DataSet(
+    unsorted,
+    "900 sequences of six random digits followed by the same six in order, 600 for training and 300 for testing, drawn "
+    "from a fixed seed by `sample_models.data.unsorted`.",
     "MIT, as this project",
 )
 CARTPOLE = Environment(

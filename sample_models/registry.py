@@ -20,7 +20,7 @@ from .training import Recipe, Supervised
 TRAJECTORY, SECOND = "trajectory.safetensors", "second.safetensors"
 RECIPES = {
     name: f"sample_models.{name}.recipe"
-    for name in ("digits_mlp", "digits_cnn", "spirals_mlp", "two_seeds", "cartpole_policy")
+    for name in ("digits_mlp", "digits_cnn", "spirals_mlp", "two_seeds", "sorting_gpt", "cartpole_policy")
 }
 
 

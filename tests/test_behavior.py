@@ -68,14 +68,28 @@ def test_the_plane_of_the_inputs_is_cut_where_the_network_cuts_it():
     assert found.wrong.tolist() == [False, True, False, False]
 
 
-def test_sequences_show_their_last_tokens_the_worst_first_and_ignored_ones_do_not_count():
-    outputs = nn.functional.one_hot(torch.tensor([[1, 2, 0], [1, 1, 1]]), 3).float()
-    targets = torch.tensor([[1, 2, -100], [0, 1, 0]])
-    found = behavior(fixed(outputs), Examples((torch.zeros(2, 3, dtype=torch.long), targets)))
-    assert (found.count, found.wrong, found.classes) == (5, 2, 3)
-    assert found.sequences[0] == (1, (0, 1, 0), (1, 1, 1))
+def test_sequences_show_what_was_read_and_what_the_network_says_the_worst_first():
+    outputs = nn.functional.one_hot(torch.tensor([[2, 1, 2, 0], [0, 1, 1, 1]]), 3).float()
+    targets = torch.tensor([[-100, 1, 2, -100], [-100, 1, 1, 0]])  # those of -100 do not count
+    tokens = torch.tensor([[2, 1, 1, 2], [1, 0, 1, 1]])
+    found = behavior(fixed(outputs), Examples((tokens, targets)))
+    assert (found.count, found.wrong, found.classes) == (5, 1, 3)
+    worst, other = found.sequences
+    assert worst == (1, (1, 1, 0), (1, 1, 1), (1, 0), True)
+    assert other == (0, (1, 2), (1, 2), (2, 1), True)
     html = behavior_html(found, "all")
-    assert "2 of 5 tokens are wrong (40.0 %)" in html and html.count("<b title='it says 1'>0</b>") == 2
+    assert "1 of 5 tokens are wrong (20.0 %)" in html
+    assert "<i>1 0</i> → 1 1 <s>1</s><b>0</b>" in html and "<i>2 1</i> → 1 2" in html
+
+
+def test_of_long_sequences_the_last_tokens_are_shown_and_of_inputs_that_are_no_tokens_none():
+    tokens = torch.arange(30)[None]
+    said = nn.functional.one_hot(tokens + 1, 32).float()
+    (shown,) = behavior(fixed(said), Examples((tokens, tokens + 1))).sequences
+    assert (shown.read, shown.targets, shown.first) == (tuple(range(7, 19)), tuple(range(19, 31)), False)
+    (shown,) = behavior(fixed(said), Examples((torch.rand(1, 30, 4), tokens + 1))).sequences
+    assert (shown.read, shown.targets) == ((), tuple(range(19, 31)))
+    assert behavior(fixed(said), Examples((tokens, torch.full((1, 30), -100)))).sequences[0].said == ()
 
 
 @pytest.mark.parametrize(

@@ -12,7 +12,15 @@ from torch import nn
 
 import landscape_engine as le
 import oracle
-from landscape_engine.metrics import Accuracy, Examples, Loss, Metric, PairMetric
+from landscape_engine.metrics import (
+    Accuracy,
+    Examples,
+    Loss,
+    Metric,
+    PairMetric,
+    TokenCrossEntropy,
+    TokenNLL,
+)
 
 
 def linear_problem(count=17, size=4, dtype=torch.float64, seed=0):
@@ -457,3 +465,23 @@ def test_arrays_at_more_points_than_memory_holds_are_refused(monkeypatch):
     with pytest.raises(le.ChoiceError, match="points must be few enough"):
         le.evaluate(line, Norms(), [(k / 10,) for k in range(10)])
     assert len(le.evaluate(line, Norms(), [(0.0,), (1.0,)])["norms"]) == 2
+
+
+@pytest.mark.parametrize("kind", [TokenCrossEntropy, TokenNLL])
+def test_losses_of_tokens_are_torchs_over_all_tokens_that_count(kind):
+    torch.manual_seed(0)
+    network = nn.Sequential(nn.Embedding(5, 5), nn.LogSoftmax(-1)).double()
+    tokens, targets = torch.randint(5, (6, 4)), torch.randint(5, (6, 4))
+    targets[:, 0] = -100
+    counted = targets.flatten() != -100
+    scores = network(tokens).flatten(0, 1)[counted]
+    expected = F.nll_loss(scores, targets.flatten()[counted])  # log-probabilities are their own log-softmax
+    found = Loss(kind(), tokens, targets, batch_size=2).estimate(network)
+    assert found.value == pytest.approx(expected.item(), rel=1e-12)
+    sums = torch.zeros(6, 4, dtype=torch.double)
+    sums[targets != -100] = F.nll_loss(scores, targets.flatten()[counted], reduction="none")
+    spread = (sums[:, 1:].mean(dim=1)).std()  # examples, of three tokens each, are independent; tokens are not
+    assert found.stderr == pytest.approx(spread.item() / 6**0.5, rel=1e-6)
+    assert Accuracy(tokens, targets).estimate(network).value == pytest.approx(
+        (scores.argmax(1) == targets.flatten()[counted]).double().mean().item()
+    )

@@ -97,10 +97,8 @@ def test_a_wrong_file_is_told_in_the_dialog_and_can_be_taken_out(open_own):
     page.get_by_text("net_10.safetensors cannot be read as safetensors").first.wait_for()
     page.get_by_text("Inputs: x. Targets: y.").first.wait_for()
     assert page.get_by_role("button", name="Explore", exact=True).is_disabled()
-    page.wait_for_function("""() => deep('.filepond--item').some((item) => {
-      const here = item.innerText.includes('net_10') && item.dataset.filepondItemState === 'processing-complete';
-      if (here) item.querySelector('.filepond--action-revert-item-processing').click();
-      return here; })""")  # until then the button does nothing
+    item = page.locator(".filepond--item[data-filepond-item-state=processing-complete]", has_text="net_10")
+    item.locator(".filepond--action-revert-item-processing").click()
     page.get_by_text("Accuracy on a sample").first.wait_for()
     assert page.get_by_role("button", name="Explore", exact=True).is_enabled()
     assert explorer.state.message == ""

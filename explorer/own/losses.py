@@ -14,6 +14,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from landscape_engine import ChoiceError, MismatchError
+from landscape_engine.metrics import TokenCrossEntropy, TokenNLL
 
 LossFunction = Callable[..., Tensor]
 IGNORED = -100
@@ -41,22 +42,6 @@ class Inferred:
     def of_indices(self) -> bool:
         """Whether it takes targets for indices of the outputs, which must then be among them."""
         return bool(self.classes) and _NAMES.get(_key(self.name)) in _OF_INDICES
-
-
-class TokenCrossEntropy(nn.CrossEntropyLoss):
-    """The cross entropy of outputs (n, T, V), whose classes are in the last dimension, and targets (n, T)."""
-
-    def forward(self, input: Tensor, target: Tensor) -> Tensor:
-        """The loss, of classes in the dimension where torch expects them."""
-        return super().forward(input.movedim(-1, 1), target)
-
-
-class TokenNLL(nn.NLLLoss):
-    """The same of outputs that are log-probabilities."""
-
-    def forward(self, input: Tensor, target: Tensor) -> Tensor:
-        """The loss, of classes in the dimension where torch expects them."""
-        return super().forward(input.movedim(-1, 1), target)
 
 
 class ProbabilityNLL(nn.NLLLoss):

@@ -29,8 +29,9 @@ figcaption b { color: var(--ink); font-weight: 600; }
 .regions svg { border: 1px solid var(--edge); border-radius: 2px; display: block; max-width: 100%; }
 .classes { display: grid; gap: 2px; font-size: var(--fs-caption); color: var(--ink-2); }
 .classes i { display: inline-block; width: 10px; height: 10px; border-radius: 50%; margin-right: 6px; }
-.tokens { font: var(--fs-caption)/1.6 var(--mono, monospace); color: var(--ink-2); overflow-wrap: anywhere; }
-.tokens b { color: var(--ink); text-decoration: underline; text-decoration-color: var(--warn); }
+.tokens { font: var(--fs-caption)/1.6 var(--mono, monospace); color: var(--ink); overflow-wrap: anywhere; }
+.tokens i { font-style: normal; color: var(--ink-2); } .tokens b { font-weight: 600; }
+.tokens s { color: var(--warn); margin-right: 3px; }
 """
 
 
@@ -78,9 +79,11 @@ def _mistake(found: Mistake) -> str:
 
 
 def _sequence(found: Continued) -> str:
+    """What was read, and what the network says comes next: a mistake struck, with what is right after it."""
     pairs = zip(found.targets, found.said, strict=True)
-    words = (f"{right}" if right == said else f"<b title='it says {said}'>{right}</b>" for right, said in pairs)
-    return f"<div class='tokens'>… {' '.join(words)}</div>"
+    words = (f"{right}" if right == said else f"<s>{said}</s><b>{right}</b>" for right, said in pairs)
+    read = f"{'' if found.first else '… '}<i>{' '.join(map(str, found.read))}</i> → " if found.read else "… "
+    return f"<div class='tokens'>{read}{' '.join(words)}</div>"
 
 
 def _regions(found: Regions, known: Behavior) -> str:

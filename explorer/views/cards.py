@@ -93,3 +93,22 @@ def board(*cards: Any) -> pn.Column:
     """
     css = {"stylesheets": [BOARD_CSS], "css_classes": ["on-map", "plane"]}
     return pn.Column(*cards, **css, sizing_mode="stretch_both", margin=0)
+
+
+def when(wanted: Any, *children: Any, **options: Any) -> pn.Column:
+    """Children that are in sight while something is so; before it was so once, they are no part of the page.
+
+    Args:
+        wanted: A reactive expression.
+        *children: What is shown.
+        **options: Of the column.
+    """
+    place = pn.Column(visible=wanted, **{"margin": 0, "sizing_mode": "stretch_width", **options})
+
+    def fill(now: bool) -> None:
+        if now and not place.objects:
+            place.objects = list(children)
+
+    wanted.rx.watch(fill)
+    fill(wanted.rx.value)
+    return place

@@ -45,6 +45,7 @@ KEY_LINE = 18  # px: of the key's second line, which a wide frame makes room for
 CARD_ASPECT = 1.3  # of the frame of a trajectory plane; square planes get the same height
 
 # Width / CARD_ASPECT less a line is the frame's height whatever the plane, so that cards side by side are equally high.
+# All is set in silence, and the page laid out once: Bokeh 3.9 lays all of it out anew for each size that changes.
 _FIT = """
 const aspect = plane.data.aspect[0]
 const slim = figure.outer_width < 330
@@ -56,10 +57,12 @@ const width = Math.min(room, height * aspect)
 height = width / aspect
 const spare = Math.max(0, room - width)
 const total = Math.round(height) + top + bottom
-figure.min_border_left = Math.round(left + spare / 2)
-figure.min_border_right = Math.round(right + spare / 2)
-if (figure.height !== total) figure.height = total
-if (bar.height !== total) bar.height = total
+const min_border_left = Math.round(left + spare / 2), min_border_right = Math.round(right + spare / 2)
+const known = (figure.height === total) && (bar.height === total)
+if (known && figure.min_border_left === min_border_left && figure.min_border_right === min_border_right) return
+figure.setv({min_border_left, min_border_right, height: total}, {silent: true})
+bar.setv({height: total}, {silent: true})
+Bokeh.index.find_one(figure)?.invalidate_layout()
 """
 
 _TOOLTIP = """

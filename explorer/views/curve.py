@@ -122,11 +122,14 @@ class CurveView:
             self.figure.add_layout(span)
         hover = HoverTool(renderers=[self._line], tooltips=TOOLTIP, mode="vline", show_arrow=False, visible=False)
         self.figure.add_tools(hover)
-        self.view = pn.pane.Bokeh(self.figure, sizing_mode="stretch_width", margin=0)
+        self.view = pn.Column(sizing_mode="stretch_width", margin=0)
+        """Empty until there is a curve: a page that shows planes has no figure for it."""
         self.paint(dark=False)
 
     def show(self, picture: CurvePicture) -> None:
         """Draw a picture; the marker stays."""
+        if not self.view.objects:
+            self.view.append(pn.pane.Bokeh(self.figure, sizing_mode="stretch_width", margin=0))
         z = picture.z
         self._table.data = {
             "x": picture.x,

@@ -32,7 +32,19 @@ const LOGO = `<svg class="logo" viewBox="0 0 28 28" fill="none" stroke="currentC
   <ellipse cx="14.5" cy="14" rx="7.6" ry="7" stroke-width="1.7" opacity=".7"/>
   <circle cx="15" cy="14" r="3.4" fill="var(--here)" stroke="none"/></svg>`;
 
-export function render({ model, el }) {
+// Bokeh 3.9 takes what the server has added to the page for its own until it has written to the server once, and then
+// describes it anew. The server refuses such a message: the first click on a new button would be lost.
+function keepApart(document) {
+  const apply = document.apply_json_patch.bind(document);
+  document.apply_json_patch = (...patch) => {
+    const own = new Set(document._new_models);
+    apply(...patch);
+    document._new_models = own;
+  };
+}
+
+export function render({ model, el, view }) {
+  keepApart(view.model.document);
   el.innerHTML = `<style>${STYLE}</style><div class="header ${model.inline ? 'inline' : ''}">${LOGO}<div class="names"><h1>Loss landscape</h1>
     <div class="sub"></div></div><div class="chip" role="status"><i></i><b></b><span class="more"></span>
     <button aria-label="Cancel the run" title="Cancel the run">×</button></div></div><div class="line"></div>`;

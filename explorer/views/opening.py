@@ -91,8 +91,8 @@ class OpeningView:
         self.roles = pn.Column(_fields(*roles), margin=0, **WIDE)
         self.explore = pmui.Button(label="Explore", variant="contained", disabled=True, margin=(8, 0, 0, 0))
         self.explore.on_click(self._explore)
+        self._inside = self._steps()
         self.dialog = pmui.Dialog(
-            self._steps(),
             title="Open your own",
             title_variant="h1",
             width_option="md",
@@ -112,6 +112,8 @@ class OpeningView:
             sources.withdraw(key)
 
     def _open(self) -> None:
+        if not self.dialog.objects:  # whoever never opens it does not wait for it either
+            self.dialog.append(self._inside)
         self.dialog.open = True
         if self.opening.findings.model is None:  # nothing yet, or what is on the page now
             self.opening.param.trigger("contents")

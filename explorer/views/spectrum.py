@@ -48,7 +48,6 @@ class SpectrumView:
             y_range=Range1d(0, 1),
             tools="",
             toolbar_location=None,
-            visible=False,  # until there is something to draw; the pane does not hide it
             x_axis_label="eigenvalue λ of the Hessian",
             y_axis_label="density, log",
         )
@@ -59,13 +58,12 @@ class SpectrumView:
         self._line = self.figure.line("x", "y", source=self._table, line_width=1.6)
         self._ends = self.figure.scatter("x", "y", source=self._marks, marker="triangle", size=9, level="overlay")
         self.text = text(INVITATION, CSS, sizing_mode="stretch_width")
-        plot = pn.pane.Bokeh(self.figure, sizing_mode="stretch_width", margin=0)
         grid = {
             "display": "grid",
             "grid-template-columns": COLUMNS,
             "gap": "0 32px",
         }
-        self.view = pn.Column(plot, self.text, styles=grid, sizing_mode="stretch_width", margin=0)
+        self.view = pn.Column(self.text, styles=grid, sizing_mode="stretch_width", margin=0)
         self.paint(dark=False)
 
     def show(self, found: Spectrum) -> None:
@@ -81,7 +79,8 @@ class SpectrumView:
         self.figure.y_range.update(start=low, end=top + pad)
         tick_values(self.figure, low, top + pad, "log")
         self.text.object = spectrum_html(found)
-        self.figure.visible = True
+        if len(self.view) == 1:  # until there is something to draw, the page has no figure for it
+            self.view.insert(0, pn.pane.Bokeh(self.figure, sizing_mode="stretch_width", margin=0))
 
     def paint(self, dark: bool) -> None:
         """Set the colors of the light or the dark theme."""

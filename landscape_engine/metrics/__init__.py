@@ -23,6 +23,7 @@ from .reinforcement import ExpectedReturn
 from .sharpness import AdaptiveSharpness, KeskarSharpness, RegularizedLoss, SAMSharpness
 from .spectrum import CurvaturePositivity, HessianTrace, SpectralDensity
 from .supervised import Accuracy, Loss
+from .tokens import TokenCrossEntropy, TokenNLL
 
 __all__ = [
     # what metrics are
@@ -38,6 +39,8 @@ __all__ = [
     "ExpectedReturn",
     "Loss",
     "RegularizedLoss",
+    "TokenCrossEntropy",
+    "TokenNLL",
     # of first order
     "BetaSmoothness",
     "DerivedMetric",

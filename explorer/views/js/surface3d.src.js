@@ -422,7 +422,6 @@ class Overlay {
 /** Screen-width line segments whose geometry is replaced (and freed) at each update. */
 class Lines {
   constructor(parent, order, options) {
-    this.baseWidth = options.linewidth;
     this.material = new LineMaterial(options);
     this.object = new LineSegments2(new LineSegmentsGeometry(), this.material);
     this.object.renderOrder = order;
@@ -460,7 +459,6 @@ const paintOnce = (reference) => ({
 /** Round dots of constant size on the screen. */
 class Dots {
   constructor(parent, order, texture, size, options = {}) {
-    this.baseSize = size;
     this.material = new THREE.PointsMaterial({
       map: texture, size, sizeAttenuation: false, transparent: true, alphaTest: 0.05, depthWrite: false, ...options,
     });
@@ -744,7 +742,6 @@ class SurfaceView {
     this.frame = 0;
     this.width = 0;
     this.height = 0;
-    this.factor = 1; // line widths and dots, 1.5 on a projector
     this.turned = false; // whether the reader has chosen a view of their own
     this.fitted = null; // bounds for which the camera was fitted
     this.axesKey = '';
@@ -853,10 +850,10 @@ class SurfaceView {
     this.canvas.addEventListener('keydown', (event) => this.#onKey(event));
     this.canvas.addEventListener('webglcontextrestored', () => this.invalidate('camera'));
 
-    // The page may switch its tokens after `dark` has arrived here, or without it (projector).
+    // The page may switch its tokens after `dark` has arrived here.
     this.themeObserver = new MutationObserver(() => this.invalidate('theme', 'labels'));
     this.themeObserver.observe(document.documentElement, {
-      attributeFilter: ['class', 'style', 'data-theme', 'data-projector'],
+      attributeFilter: ['class', 'style', 'data-theme'],
     });
     this.sizeObserver = new ResizeObserver(() => this.#onResize());
     this.sizeObserver.observe(this.box);
@@ -918,10 +915,6 @@ class SurfaceView {
     this.box.style.setProperty('--s3-card', token('--card') || fallback.card);
     this.lines.axes.material.color.set(toHex(token('--edge') || fallback.edge, fallback.edge));
     this.labels.readFonts();
-
-    this.factor = Number.parseFloat(token('--k')) || 1;
-    for (const lines of Object.values(this.lines)) lines.material.linewidth = lines.baseWidth * this.factor;
-    for (const dots of this.#allDots()) dots.material.size = dots.baseSize * this.factor;
   }
 
   #readPalette() {
@@ -1000,7 +993,7 @@ class SurfaceView {
 
   /** Where signs and marker are on the screen: boxes that no label may cover. */
   #taken() {
-    const box = (point, size) => ({ ...this.#toScreen(point), width: size * this.factor, height: size * this.factor });
+    const box = (point, size) => ({ ...this.#toScreen(point), width: size, height: size });
     const boxes = this.signed.map(({ kind, point }) =>
       box(new THREE.Vector3(...point), SIGN_SHARE * SIGN_PX * SIGNS[kind].size));
     return this.marker.visible ? [...boxes, box(this.marker.position.clone(), MARKER_PX)] : boxes;
@@ -1031,14 +1024,13 @@ class SurfaceView {
     const all = this.knotPositions;
     const kept = [];
     const point = new THREE.Vector3();
-    const gap = KNOT_GAP_PX * this.factor;
     const shown = [];
     this.camera.updateMatrixWorld();
     const last = all.length - 3;
     for (let n = 0; n < all.length; n += 3) {
       const k = n === 0 ? 0 : n === 3 ? last : n - 3; // both ends come first: they always have a dot
       const { x, y } = this.#toScreen(point.set(all[k], all[k + 1], all[k + 2]));
-      if (shown.some((other) => Math.hypot(x - other.x, y - other.y) < gap)) continue;
+      if (shown.some((other) => Math.hypot(x - other.x, y - other.y) < KNOT_GAP_PX)) continue;
       shown.push({ x, y });
       kept.push(all[k], all[k + 1], all[k + 2]);
     }
@@ -1273,9 +1265,19 @@ class SurfaceView {
     for (const overlay of this.overlays) overlay.follow(camera);
     // a sprite without attenuation is measured at distance 1
     const perPixel = (2 * Math.tan((FIELD_OF_VIEW * Math.PI) / 360)) / height;
-    this.marker.scale.setScalar(MARKER_PX * this.factor * perPixel);
-    this.renderer.render(this.scene, camera);
+    this.marker.scale.setScalar(MARKER_PX * perPixel);
+    this.#render();
     this.el.dataset.camera = camera.position.toArray().map((value) => value.toFixed(2)).join();
+  }
+
+  /** The first time, the page goes on while the shaders are compiled. */
+  #render() {
+    if (this.compiled) this.renderer.render(this.scene, this.camera);
+    else
+      this.compiling ??= this.renderer.compileAsync(this.scene, this.camera).then(() => {
+        this.compiled = true;
+        this.invalidate();
+      });
   }
 
   dispose() {

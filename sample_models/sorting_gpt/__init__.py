@@ -1,0 +1,1 @@
+"""The small transformer that puts digits in order."""
