@@ -23,6 +23,7 @@ Accuracy AdaptiveSharpness BetaSmoothness ConvexityRatio CurvatureMetric Curvatu
 EstimatedMetric ExampleMetric Examples ExpectedReturn GradientNorm GradientPredictiveness Hessian HessianIndex
 HessianTrace KeskarSharpness LargestCurvature Loss LossGradient LossPerturbations Metric MetricPipeline
 PairMetric PrincipalCurvatures RegularizedLoss SAMSharpness SmallestCurvature SpectralDensity
+TokenCrossEntropy TokenNLL
 """.split()
 
 # What the engine may never load: it knows no screen.

@@ -29,10 +29,10 @@ from explorer.views.layers import (
     LINE,
     SIGN,
     STROKES,
+    fill,
     image_columns,
     line_columns,
     node_columns,
-    padded,
     sign_columns,
     stroke_columns,
 )
@@ -157,17 +157,16 @@ class MapView:
         """
         self._show_plane(picture, whole)
         bands = picture.bands()
-        self._bands.data = padded({"xs": bands.xs, "ys": bands.ys, "color": bands.colors})
+        fill(self._bands, {"xs": bands.xs, "ys": bands.ys, "color": bands.colors})
         self._written = names(picture)
         self._picture = picture
         self._paint_lines()
-        self._names.data = {name: [getattr(one, name) for one in self._written] for name in Name._fields}
+        fill(self._names, {name: [getattr(one, name) for one in self._written] for name in Name._fields})
         self._nodes.data = node_columns(picture)
         self._image.data = image_columns(picture)
         self._scale.data = {"log": [picture.scale == "log"]}
-        self._strokes.data = padded(stroke_columns(picture), 2 * len(STROKES))
-        signs = sign_columns(picture)
-        self._signs.data = padded(signs, max(len(signs["x"]), len(self._signs.data["x"])))
+        fill(self._strokes, stroke_columns(picture), 2 * len(STROKES))
+        fill(self._signs, sign_columns(picture))
         self.bar.show(picture)
 
     def is_whole(self, seen: tuple[tuple[float, float], tuple[float, float]]) -> bool:
@@ -205,13 +204,13 @@ class MapView:
         if self._picture is None:
             return
         picture, alone = self._picture, COLORS_ALONE[self._dark] if self._only_lines else None
-        self._lines.data = padded(line_columns(picture, alone), 2 * (MOST_LEVELS + 1))
+        fill(self._lines, line_columns(picture, alone), 2 * (MOST_LEVELS + 1))
         labels = contour_labels(picture, covered(picture, self._written))
         columns = {name: [getattr(label, name) for label in labels] for name in Label._fields}
         if alone is not None:
             colors = DARK if self._dark else LIGHT
             columns |= {"color": [colors["ink"]] * len(labels), "halo": [colors["card"]] * len(labels)}
-        self._labels.data = padded(columns)
+        fill(self._labels, columns)
 
     def _show_plane(self, picture: Picture, whole: bool) -> None:
         """Titles always; ranges and aspect only when the bounds change, so that the zoom survives."""

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from itertools import product
 from typing import Any
 
 import numpy as np
+from bokeh.models import ColumnDataSource
 
 from explorer.theme import FATHOM, MAP_INK, MAP_LIGHT
 from explorer.views.labels import luminance, pixels
@@ -18,6 +19,7 @@ SIGN = ("kind", "x", "y", "note", "marker", "size", "fill", "line", "width")  # 
 _EMPTY: dict[str, Any] = {
     **{"xs": [], "ys": [], "x": math.nan, "y": math.nan, "text": "", "angle": 0.0, "halo": MAP_INK},
     **{"color": MAP_INK, "width": 0.0, "alpha": 0.0, "dash": [], "offset": 0, "cap": "butt", "style": ""},
+    **{"right": 0.0, "down": 0.0, "align": "left", "text_color": MAP_INK},
     **{"kind": "", "note": "", "marker": "circle", "size": 0.0, "fill": MAP_INK, "line": MAP_INK},
 }
 STROKES = {  # core and casing of each style: width, dashes and where in them it begins, all in px
@@ -98,12 +100,15 @@ def _joined(runs: list[Array]) -> Array:
     return np.concatenate([np.append(run, np.nan) for run in runs]) if runs else np.zeros(0)
 
 
-def padded(columns: dict[str, list[Any]], rows: int = MOST_LEVELS + 1) -> dict[str, list[Any]]:
-    """The columns with empty rows up to a number.
+def fill(source: ColumnDataSource, columns: Mapping[str, Sequence[Any]], least: int = MOST_LEVELS + 1) -> None:
+    """Give a source other columns, with empty rows up to as many as it had, and to a number at least.
 
     BokehJS takes new columns in steps, paints between them, and fails when there are fewer rows than before.
     """
-    return {name: [*column, *[_EMPTY[name]] * (rows - len(column))] for name, column in columns.items()}
+    rows = max(least, *map(len, source.data.values()))
+    data = {name: [*column, *[_EMPTY[name]] * (rows - len(column))] for name, column in columns.items()}
+    if "xs" in data or data != source.data:  # lines are arrays, which are never compared
+        source.data = data
 
 
 def node_columns(picture: Picture) -> dict[str, Array]:

@@ -13,6 +13,7 @@ from bokeh.plotting import figure
 
 from explorer.theme import DARK, FONT, LIGHT, apply_theme
 from explorer.views.cards import text
+from explorer.views.layers import fill
 from explorer.views.lines import STYLES, Array, ProfilePicture
 from explorer.views.slider import PathSlider
 from explorer.views.ticks import drawn, number, tick_values
@@ -234,9 +235,7 @@ class ProfileView:
         for layer, rows in self._texts:
             x, y, text, keys = (list(column) for column in zip(*rows, strict=True)) if rows else ([], [], [], [])
             colors = [self._palette[key] for key in keys]
-            data = {"x": x, "y": y, "text": text, "text_color": colors}
-            if data != layer.data_source.data:
-                layer.data_source.data = data
+            fill(layer.data_source, {"x": x, "y": y, "text": text, "text_color": colors}, 0)
 
     def leave(self, away: bool) -> None:
         """Show that the marker is elsewhere, or that it is back."""
