@@ -45,7 +45,7 @@ Array = NDArray[np.float64]
 FOLDER = Path(tempfile.gettempdir()) / "calib_cache"
 RESOLUTION, TOLERANCE, SEEDS = 129, 0.005, range(3)
 SIMPLE = (2, 0.5)  # tolerances below which the rule without estimate predicts
-MODELS = ("digits_mlp", "spirals_mlp", "two_seeds", "digits_cnn")
+MODELS = ("digits_mlp", "spirals_mlp", "two_seeds", "digits_cnn", "sorting_gpt")
 # An accuracy and a curvature have no logarithm worth drawing.
 SCALES = {"loss": ("linear", "log"), "accuracy": ("linear",), "gradient": ("linear", "log"), "curvature": ("linear",)}
 

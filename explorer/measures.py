@@ -55,7 +55,7 @@ class Measure(NamedTuple):
 ROUGH = 2.0  # where single examples or kinks make a surface rough, half a percent takes nearly every node
 CURVATURE = "It needs a dozen Hessian-vector products or more at each node: take a low resolution first"
 MEASURES = {
-    "loss": Measure("Cross-entropy loss", "Loss", "Low is better. Nats per example", "nats", log=True, own=True),
+    "loss": Measure("Cross-entropy loss", "Loss", "Low is better. Mean, in nats", "nats", log=True, own=True),
     "accuracy": Measure(
         "Accuracy",
         "Accuracy",

@@ -193,7 +193,7 @@ class Source:
             return measure
         loss = self.metrics(self.splits[0], 0)[0]
         label = loss.long_name if key == "loss" and loss.long_name != loss.name else measure.label
-        text = measure.help if loss.units else measure.help.replace(" Nats per example", " Mean over the examples")
+        text = measure.help if loss.units else measure.help.replace("Mean, in nats", "Mean over the examples")
         return measure._replace(label=label, units=loss.units, help=text)
 
     @property
