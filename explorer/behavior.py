@@ -70,14 +70,14 @@ class Continued(NamedTuple):
         targets: The tokens that should come.
         said: Those that the network says.
         read: The tokens before the first of them, which it has read; () where inputs are not the tokens themselves.
-        first: Whether these are all that it has read, and not only the last of them.
+        whole: Whether nothing before what is here was left out.
     """
 
     number: int
     targets: tuple[int, ...]
     said: tuple[int, ...]
     read: tuple[int, ...] = ()
-    first: bool = False
+    whole: bool = True
 
 
 @final
@@ -123,12 +123,14 @@ def behavior(model: le.ModelWrapper, examples: Examples, most: int = MOST) -> Be
         return None
     sure, said = _probabilities(outputs).max(dim=-1)
     counted = targets >= 0  # others are ignored by losses
+    if not counted.any():
+        return None
     wrong = (said != targets) & counted
     whole = not examples.streamed and len(targets) == examples.count
     facts = int(counted.sum()), int(wrong.sum()), outputs.shape[-1], whole
-    inputs = _inputs(batch, targets)
     if outputs.ndim == 3:
-        return Behavior(*facts, sequences=tuple(_sequences(inputs, said, targets, counted, wrong)))
+        return Behavior(*facts, sequences=tuple(_sequences(_read(batch, targets), said, targets, wrong)))
+    inputs = _inputs(batch, targets)
     if inputs is None:
         return Behavior(*facts)
     flat = inputs.ndim == 2 and inputs.shape[1] == 2 and inputs.is_floating_point()
@@ -143,10 +145,25 @@ def behavior(model: le.ModelWrapper, examples: Examples, most: int = MOST) -> Be
     return Behavior(*facts, mistakes=tuple(mistakes))
 
 
-def _inputs(batch: Any, targets: Tensor) -> Tensor | None:
-    """The first tensor of a batch that is not its targets."""
+def _tensors(batch: Any, targets: Tensor) -> Iterator[Tensor]:
+    """The tensors of a batch without its targets."""
     parts = batch.values() if isinstance(batch, Mapping) else batch
-    return next((part for part in parts if isinstance(part, Tensor) and part is not targets), None)
+    return (part for part in parts if isinstance(part, Tensor) and part is not targets)
+
+
+def _inputs(batch: Any, targets: Tensor) -> Tensor | None:
+    """The first of them."""
+    return next(_tensors(batch, targets), None)
+
+
+def _read(batch: Any, targets: Tensor) -> Tensor | None:
+    """The tokens that targets go on with: targets are those that come next. None if they are something else."""
+    counted = targets[:, :-1] >= 0
+
+    def goes_on(part: Tensor) -> bool:
+        return part.shape == targets.shape and bool(((part[:, 1:] == targets[:, :-1]) | ~counted).all())
+
+    return next(filter(goes_on, _tensors(batch, targets)), None)
 
 
 def _probabilities(outputs: Tensor) -> Tensor:
@@ -157,22 +174,19 @@ def _probabilities(outputs: Tensor) -> Tensor:
     return outputs.softmax(-1)
 
 
-def _sequences(
-    inputs: Tensor | None, said: Tensor, targets: Tensor, counted: Tensor, wrong: Tensor
-) -> Iterator[Continued]:
+def _sequences(read: Tensor | None, said: Tensor, targets: Tensor, wrong: Tensor) -> Iterator[Continued]:
     """The sequences with the most mistakes."""
-    readable = inputs is not None and inputs.shape == targets.shape and not inputs.is_floating_point()
+    counted = targets >= 0
     worst = torch.argsort(wrong.sum(dim=1) / counted.sum(dim=1).clamp_min(1), descending=True, stable=True)[:SHOWN]
     for k in worst.tolist():
-        shown = counted[k].nonzero()[-TOKENS:, 0]
-        before = inputs[k, : int(shown[0]) + 1] if inputs is not None and readable and len(shown) else targets[k, :0]
-        yield Continued(
-            k,
-            tuple(targets[k, shown].tolist()),
-            tuple(said[k, shown].tolist()),
-            tuple(before[-TOKENS:].tolist()),
-            len(before) <= TOKENS,
-        )
+        places = counted[k].nonzero()[:, 0]
+        shown = places[-TOKENS:]
+        if len(places) == 0:
+            continue
+        before = targets[k, :0] if read is None else read[k, : int(shown[0]) + 1]
+        whole = len(before) <= TOKENS if read is not None else len(shown) == len(places)
+        right, found, last = (tuple(part.tolist()) for part in (targets[k, shown], said[k, shown], before[-TOKENS:]))
+        yield Continued(k, right, found, last, whole)
 
 
 def _regions(model: le.ModelWrapper, examples: Examples, points: Tensor, targets: Tensor, wrong: Tensor) -> Regions:

@@ -86,10 +86,23 @@ def test_of_long_sequences_the_last_tokens_are_shown_and_of_inputs_that_are_no_t
     tokens = torch.arange(30)[None]
     said = nn.functional.one_hot(tokens + 1, 32).float()
     (shown,) = behavior(fixed(said), Examples((tokens, tokens + 1))).sequences
-    assert (shown.read, shown.targets, shown.first) == (tuple(range(7, 19)), tuple(range(19, 31)), False)
+    assert (shown.read, shown.targets, shown.whole) == (tuple(range(7, 19)), tuple(range(19, 31)), False)
     (shown,) = behavior(fixed(said), Examples((torch.rand(1, 30, 4), tokens + 1))).sequences
-    assert (shown.read, shown.targets) == ((), tuple(range(19, 31)))
-    assert behavior(fixed(said), Examples((tokens, torch.full((1, 30), -100)))).sequences[0].said == ()
+    assert (shown.read, shown.targets, shown.whole) == ((), tuple(range(19, 31)), False)
+    assert behavior(fixed(said), Examples((tokens, torch.full((1, 30), -100)))) is None
+
+
+def test_what_was_read_is_shown_only_where_targets_are_the_tokens_that_come_next():
+    tokens, tags = torch.tensor([[4, 7, 5]]), torch.tensor([[0, 2, 1]])
+    (shown,) = behavior(fixed(nn.functional.one_hot(tags, 3).float()), Examples((tokens, tags))).sequences
+    assert (shown.read, shown.said, shown.whole) == ((), (0, 2, 1), True)
+    assert "<div class='tokens'>0 2 1</div>" in behavior_html(
+        behavior(fixed(nn.functional.one_hot(tags, 3).float()), Examples((tokens, tags))), "all"
+    )
+    batch = {"mask": torch.ones(1, 3, dtype=torch.long), "ids": tokens, "labels": torch.tensor([[7, 5, -100]])}
+    said = nn.functional.one_hot(torch.tensor([[7, 5, 0]]), 8).float()
+    examples = Examples([batch], forward=lambda model, batch: model.forward(batch["ids"]), targets="labels")
+    assert behavior(fixed(said), examples).sequences == ((0, (7, 5), (7, 5), (4,), True),)
 
 
 @pytest.mark.parametrize(

@@ -82,8 +82,8 @@ def _sequence(found: Continued) -> str:
     """What was read, and what the network says comes next: a mistake struck, with what is right after it."""
     pairs = zip(found.targets, found.said, strict=True)
     words = (f"{right}" if right == said else f"<s>{said}</s><b>{right}</b>" for right, said in pairs)
-    read = f"{'' if found.first else '… '}<i>{' '.join(map(str, found.read))}</i> → " if found.read else "… "
-    return f"<div class='tokens'>{read}{' '.join(words)}</div>"
+    read = f"<i>{' '.join(map(str, found.read))}</i> → " if found.read else ""
+    return f"<div class='tokens'>{'' if found.whole else '… '}{read}{' '.join(words)}</div>"
 
 
 def _regions(found: Regions, known: Behavior) -> str:

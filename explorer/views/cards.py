@@ -95,15 +95,14 @@ def board(*cards: Any) -> pn.Column:
     return pn.Column(*cards, **css, sizing_mode="stretch_both", margin=0)
 
 
-def when(wanted: Any, *children: Any, **options: Any) -> pn.Column:
+def when(wanted: Any, *children: Any) -> pn.Column:
     """Children that are in sight while something is so; before it was so once, they are no part of the page.
 
     Args:
         wanted: A reactive expression.
         *children: What is shown.
-        **options: Of the column.
     """
-    place = pn.Column(visible=wanted, **{"margin": 0, "sizing_mode": "stretch_width", **options})
+    place = pn.Column(visible=wanted, margin=0, sizing_mode="stretch_width")
 
     def fill(now: bool) -> None:
         if now and not place.objects:

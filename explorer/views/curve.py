@@ -89,6 +89,7 @@ class CurveView:
 
     Attributes:
         marker: Where the marker is, columns ``x`` and ``y``, in the units of ``CurvePicture.z``.
+        view: Empty until there is a curve: a page that shows planes has no figure for it.
     """
 
     def __init__(self) -> None:
@@ -123,7 +124,6 @@ class CurveView:
         hover = HoverTool(renderers=[self._line], tooltips=TOOLTIP, mode="vline", show_arrow=False, visible=False)
         self.figure.add_tools(hover)
         self.view = pn.Column(sizing_mode="stretch_width", margin=0)
-        """Empty until there is a curve: a page that shows planes has no figure for it."""
         self.paint(dark=False)
 
     def show(self, picture: CurvePicture) -> None:

@@ -35,11 +35,13 @@ const LOGO = `<svg class="logo" viewBox="0 0 28 28" fill="none" stroke="currentC
 // Bokeh 3.9 takes what the server has added to the page for its own until it has written to the server once, and then
 // describes it anew. The server refuses such a message: the first click on a new button would be lost.
 function keepApart(document) {
+  if (document.keptApart) return;
+  document.keptApart = true;
   const apply = document.apply_json_patch.bind(document);
   document.apply_json_patch = (...patch) => {
     const own = new Set(document._new_models);
     apply(...patch);
-    document._new_models = own;
+    for (const model of document._new_models) if (!own.has(model)) document._new_models.delete(model);
   };
 }
 

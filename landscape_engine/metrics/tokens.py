@@ -11,8 +11,9 @@ from torch import Tensor, nn
 class TokenCrossEntropy(nn.CrossEntropyLoss):
     r"""The cross entropy of tokens, the mean of :math:`-\log \mathrm{softmax}(z_{it})_{y_{it}}` over those that count.
 
-    It differs from ``torch.nn.CrossEntropyLoss`` in nothing but where the classes are: outputs :math:`z` are (n, T, V)
-    and targets :math:`y` (n, T), whole numbers below V or ``ignore_index`` (-100), which do not count.
+    It is in nats, and differs from ``torch.nn.CrossEntropyLoss`` in nothing but where the classes are: outputs
+    :math:`z` are (n, T, V) and targets :math:`y` (n, T), whole numbers below V or ``ignore_index`` (-100), which do not
+    count.
 
     References:
         Goodfellow, Bengio, Courville 2016, Deep Learning, section 12.4 (neural language models).
@@ -25,7 +26,10 @@ class TokenCrossEntropy(nn.CrossEntropyLoss):
 
 @final
 class TokenNLL(nn.NLLLoss):
-    r"""The same of outputs that are log-probabilities already, the mean of :math:`-z_{it y_{it}}`.
+    r"""The negative log-likelihood of tokens, the mean of :math:`-z_{it y_{it}}` over those that count, in nats.
+
+    It is ``TokenCrossEntropy`` of outputs :math:`z` (n, T, V) that are log-probabilities already; targets :math:`y` are
+    (n, T), whole numbers below V or ``ignore_index`` (-100), which do not count.
 
     References:
         Goodfellow, Bengio, Courville 2016, Deep Learning, section 12.4 (neural language models).

@@ -1,5 +1,8 @@
-"""What a text field says to the browser, and what it does not."""
+"""What the page leaves out until it is wanted, and what a text field says to the browser."""
 
+import param
+
+from explorer.views.cards import when
 from explorer.views.field import TextField
 
 
@@ -33,3 +36,13 @@ def test_a_value_that_is_answered_by_another_shows_the_other():
     field._process_events({"value_input": "3.0"})
     field._process_events({"value": "3.0"})
     assert field.value_input == "3"
+
+
+def test_what_nobody_has_seen_yet_is_no_part_of_the_page_and_what_was_seen_stays_in_it():
+    wanted = param.rx(False)
+    place = when(wanted, child := TextField())
+    assert place.objects == [] and not place.visible
+    wanted.rx.value = True
+    assert place.objects == [child] and place.visible
+    wanted.rx.value = False
+    assert place.objects == [child] and not place.visible
