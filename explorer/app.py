@@ -196,7 +196,7 @@ class Explorer(pn.viewable.Viewer):
         self.runner.on_progress = self._status
         self.header.param.watch(lambda event: self.runner.cancel(), "cancel")
         slider.param.watch(lambda event: setattr(self.state, "t", event.new), "t")
-        slider.param.watch(lambda event: self.marker.follow(event.new), "away")
+        slider.param.watch(lambda event: self.marker.come_back(), "back")
 
     def _build_board(self) -> pn.Column:
         nodes, also_nodes = (controls.toggle(self.state.param.show_nodes, "Nodes") for _ in range(2))

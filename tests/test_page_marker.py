@@ -3,6 +3,7 @@
 import re
 
 import numpy as np
+import pytest
 import torch.nn.functional as F
 from playwright.sync_api import expect
 
@@ -124,6 +125,11 @@ def test_what_is_zoomed_into_is_refined_further_and_a_reset_shows_the_whole_agai
 def test_a_marker_off_the_path_is_shown_to_be_and_comes_back_and_each_direction_has_its_share(visit):
     page, explorer = visit()
     wait(page, lambda: explorer.state.phase == "done" and explorer.state.insight is not None)
+    for at in ((-8.0, 3.0), (-9.0, -5.0)):  # at once: the second tap counts, too
+        page.mouse.click(*pixel(page, *at))
+    wait(page, lambda: explorer.state.picked == pytest.approx((-9.0, -5.0), abs=0.1))
+    page.keyboard.press("Escape")
+    wait(page, lambda: explorer.state.picked is None)
     (span, _), slider = explorer.profile._spans, page.locator(SLIDER)
     back = page.get_by_role("button", name="Back to step 552")
     expect(back).to_be_hidden()

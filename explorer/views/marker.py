@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 import numpy as np
-from bokeh.events import Tap
+from bokeh.events import DoubleTap, Tap
 from bokeh.models import ColumnDataSource, CustomJS
 
 from explorer.insight import Insight, said
@@ -69,9 +69,10 @@ class MarkerView:
         self._shown: tuple[Result, Any] | None = None
         marks = {"table": self.path, "marker": plane.marker, "pointer": plane.bar.pointer, "on_curve": curve.marker}
         slider.jscallback(args={**marks, "surface": surface}, t=FOLLOW)
-        plane.figure.js_on_event(Tap, CustomJS(args={"marker": plane.marker}, code=GO_THERE))
-        plane.figure.on_event(Tap, lambda event: self._pick(event.x, event.y))
-        curve.figure.on_event(Tap, lambda event: self._pick(event.x))
+        for tap in (Tap, DoubleTap):  # what follows a tap within 0.3 s, wherever it is
+            plane.figure.js_on_event(tap, CustomJS(args={"marker": plane.marker}, code=GO_THERE))
+            plane.figure.on_event(tap, lambda event: self._pick(event.x, event.y))
+            curve.figure.on_event(tap, lambda event: self._pick(event.x))
         self.keys = Keys("The map: arrow keys move the marker"), Keys("The curve: left and right move the marker")
         self.keys[0].jscallback(args={"marker": plane.marker, "surface": surface}, moved=STEP_THERE)
         for keys in self.keys:
@@ -86,11 +87,10 @@ class MarkerView:
         self.place()
         self.tell()
 
-    def follow(self, away: bool) -> None:
-        """Put the marker back on the track, if it is no longer to be away."""
-        if not away:
-            self.state.picked = None
-            self.place()
+    def come_back(self) -> None:
+        """Put the marker back on the track."""
+        self.state.picked = None
+        self.place()
 
     def place(self) -> None:
         """Put the marker where the state has it, on every picture."""

@@ -85,7 +85,13 @@ export function render({ model, el }) {
     if (box.clientWidth > 0 && narrow !== model.narrow) model.narrow = narrow;
     place();
   }
-  const move = (t) => { model.t = Math.max(0, Math.min(last(), t)); model.away = false; place(); };
+  const comeBack = () => { model.away = false; model.back += 1; }; // said even if it is not known yet to be away
+  const move = (t) => {
+    const before = model.t;
+    model.t = Math.max(0, Math.min(last(), t));
+    if (model.away || model.t === before) comeBack();
+    place();
+  };
   const next = (t) => Math.floor(t) + 1, previous = (t) => Math.ceil(t) - 1;
   let timer = null;
   function pause() {
@@ -107,10 +113,10 @@ export function render({ model, el }) {
   }
   const toggle = () => (timer === null ? play() : pause());
   button.addEventListener('click', toggle);
-  back.addEventListener('click', () => { model.away = false; input.focus(); });
+  back.addEventListener('click', () => { comeBack(); input.focus(); });
   const escape = (event) => {
     const typing = event.composedPath()[0].matches?.('input:not([type=range]), textarea');
-    if (event.key === 'Escape' && !event.defaultPrevented && !typing) model.away = false;
+    if (event.key === 'Escape' && !event.defaultPrevented && !typing) comeBack();
   };
   document.addEventListener('keydown', escape);
   pause();

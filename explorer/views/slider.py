@@ -24,6 +24,7 @@ class PathSlider(Component):
     digits = param.Integer(default=0, doc="Decimals of that.")
     stop = param.String(default="checkpoint", doc="What a stop is called, or empty.")
     away = param.Boolean(default=False, doc="Whether the marker is elsewhere; the browser sets it back.")
+    back = param.Integer(default=0, doc="Counts how often the marker was called back to the track.")
     left = param.Integer(default=66, doc="Pixels from the left edge to the plot's frame.")
     right = param.Integer(default=132, doc="Pixels from the plot's frame to the right edge.")
     narrow = param.Boolean(default=False, doc="Set by the browser: fewer than 560 pixels wide.")
