@@ -142,7 +142,8 @@ class Spanned(AffineSubspace):
         seeds = seeds_of(directions.vectors)
         if seeds is not None and seeds.dtype == wrapper.dtype:
             return cls(wrapper, wrapper.watched(), seeds.directions, sides(count, extent, bounds), directions.facts)
-        vectors = tuple({n: d.to(wrapper.dtype) for n, d in v.items()} for v in directions.vectors)
+        parameters = wrapper.parameters
+        vectors = tuple({n: d.to(parameters[n].device, wrapper.dtype) for n, d in v.items()} for v in directions.vectors)
         return cls(wrapper, wrapper.snapshot(), vectors, sides(count, extent, bounds), directions.facts)
 
     @classmethod
@@ -332,10 +333,11 @@ class Plane(Spanned):
         directions = principal_directions(runs, wrapper)
         final_model = wrapper.at(runs[0][-1])
         origin = final_model.snapshot()
-        gram, states = gram_matrix(directions.vectors), (run[k] for run in runs for k in range(len(run)))
-        path = np.array([projected(state, origin, directions.vectors, gram).coordinates for state in states])
+        vectors = tuple({n: d.to(origin[n].device) for n, d in v.items()} for v in directions.vectors)
+        gram, states = gram_matrix(vectors), (run[k] for run in runs for k in range(len(run)))
+        path = np.array([projected(state, origin, vectors, gram).coordinates for state in states])
         bounds = _trajectory_bounds(path, aspect, extent)
-        return cls(final_model, origin, directions.vectors, bounds, directions.facts)
+        return cls(final_model, origin, vectors, bounds, directions.facts)
 
     @property
     def is_orthonormal(self) -> bool:
