@@ -142,9 +142,9 @@ class Spanned(AffineSubspace):
         seeds = seeds_of(directions.vectors)
         if seeds is not None and seeds.dtype == wrapper.dtype:
             return cls(wrapper, wrapper.watched(), seeds.directions, sides(count, extent, bounds), directions.facts)
-        parameters = wrapper.parameters
-        vectors = tuple({n: d.to(parameters[n].device, wrapper.dtype) for n, d in v.items()} for v in directions.vectors)
-        return cls(wrapper, wrapper.snapshot(), vectors, sides(count, extent, bounds), directions.facts)
+        origin, dtype = wrapper.snapshot(), wrapper.dtype
+        vectors = tuple({n: d.to(origin[n].device, dtype) for n, d in v.items()} for v in directions.vectors)
+        return cls(wrapper, origin, vectors, sides(count, extent, bounds), directions.facts)
 
     @classmethod
     def random(
