@@ -21,7 +21,17 @@ from bokeh.models import (
 )
 from bokeh.plotting import figure
 
-from explorer.theme import DARK, FONT, LIGHT, MAP_HERE, MAP_INK, MAP_LIGHT, apply_theme, without_outline
+from explorer.theme import (
+    DARK,
+    FONT,
+    LIGHT,
+    MAP_HERE,
+    MAP_INK,
+    MAP_LIGHT,
+    apply_theme,
+    without_outline,
+    without_selection,
+)
 from explorer.views import colorbar
 from explorer.views.labels import HEIGHT, Label, contour_labels
 from explorer.views.layers import (
@@ -137,6 +147,7 @@ class MapView:
         self._draw_marker()
         self._add_hover()
         self._fit_in_browser()
+        without_selection(self.figure)
         self.paint(dark)
         self.view = pn.Row(
             pn.pane.Bokeh(self.figure, sizing_mode="stretch_width", margin=0),

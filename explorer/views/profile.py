@@ -11,7 +11,7 @@ import panel as pn
 from bokeh.models import ColumnDataSource, FixedTicker, GlyphRenderer, Range1d, Span
 from bokeh.plotting import figure
 
-from explorer.theme import DARK, FONT, LIGHT, apply_theme
+from explorer.theme import DARK, FONT, LIGHT, apply_theme, without_selection
 from explorer.views.cards import text
 from explorer.views.layers import fill
 from explorer.views.lines import STYLES, Array, ProfilePicture
@@ -80,6 +80,8 @@ class ProfileView:
         panes = [pn.pane.Bokeh(p, sizing_mode="stretch_width", margin=0) for p in (self.curves, self.strip)]
         measured = {"container-type": "inline-size"}  # so that the key knows whether there is room for names
         self.view = pn.Column(self._key, *panes, self.slider, sizing_mode="stretch_width", margin=0, styles=measured)
+        for plot in (self.curves, self.strip):
+            without_selection(plot)
         self.paint(dark=False)
 
     def _plot(self, height: int, top: int, bottom: int) -> figure:
