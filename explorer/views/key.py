@@ -64,11 +64,11 @@ def map_key(picture: Picture, held: float, off: float = 0.0, points: str = "") -
     else:
         names = {**NAMES, "aligned": f"aligned, {format_number(off, 2)} off the plane"}
         items = [_LINES[style] + names[style] for style in _LINES if style in styles]
-        if any(mark.kind == "best" for mark in picture.marks):
-            alpha, beta, value = picture.best()
-            place = f"α {format_number(alpha, 2)}, β {format_number(beta, 2)}"
-            edge = alpha in picture.x_bounds or beta in picture.y_bounds
-            items.append(f"{_BEST}{extreme}, {format_number(value)} at {place}{', on the edge' * edge}")
+    if any(mark.kind == "best" for mark in picture.marks):
+        alpha, beta, value = picture.best()
+        place = f"α {format_number(alpha, 2)}, β {format_number(beta, 2)}"
+        edge = alpha in picture.x_bounds or beta in picture.y_bounds
+        items.append(f"{_BEST}{extreme}, {format_number(value)} at {place}{', on the edge' * edge}")
     dashed = any(line.dashed for line in picture.lines())
     doubt = f"{_DASHED}may still move, error" if dashed else "estimated error"
     lines = "".join(f"<span>{item}</span>" for item in items)

@@ -81,7 +81,7 @@ def picture_of(result: Result, found: Basins | None = None) -> Picture:
     marks = [_mark(point, measure.units) for point in (found.points if found is not None else ())]
     x, y, value = picture.best()
     marked = any((mark.x, mark.y) == (x, y) for mark in marks)
-    if "straight" not in result.track.lines and math.isfinite(value) and not marked:
+    if math.isfinite(value) and not marked:
         marks.append(Mark("best", x, y))
     return replace(picture, marks=(*picture.marks, *marks))
 

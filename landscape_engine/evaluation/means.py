@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from contextlib import AbstractContextManager, nullcontext
+from functools import partial
 from typing import Any, final
 
 import torch
@@ -22,7 +24,13 @@ GPU_ROOM = 2**26  # the same on a GPU, which wants to be filled
 
 
 class _Means(Strategy):
-    """Plain means over one set of tensors, on lines, planes and cubes, as one function of the coordinates."""
+    """Plain means over one set of tensors, on lines, planes and cubes, as one function of the coordinates.
+
+    Attributes:
+        calling: The context of calls of the model.
+    """
+
+    calling: Callable[[], AbstractContextManager[Any]] = nullcontext
 
     def __init__(
         self, subspace: AffineSubspace, pipeline: MetricPipeline, model: ModelWrapper, options: Options = PLAIN
@@ -57,7 +65,8 @@ class _Means(Strategy):
 
     def _moments(self, theta: dict[str, Tensor], batch: Any) -> Tensor:
         """The sums of each metric over a batch, (metrics, 5)."""
-        outputs = self.pipeline.data[0].outputs(self.model.at(theta), batch)
+        with self.calling():
+            outputs = self.pipeline.data[0].outputs(self.model.at(theta), batch)
         return torch.stack([moments(*m.contributions(outputs, batch)) for m in self._metrics])
 
     def _estimates(self, total: Tensor) -> Found:
@@ -73,7 +82,7 @@ class _Means(Strategy):
 class Vmap(_Means):
     """Several points in one call of vectorized functions, which spares small models the cost of calls."""
 
-    kind = "vmap"
+    kind, calling = "vmap", Products
 
     def __init__(
         self, subspace: AffineSubspace, pipeline: MetricPipeline, model: ModelWrapper, options: Options = PLAIN
@@ -95,11 +104,7 @@ class Vmap(_Means):
         states, total = self._states(self._shares(points)), torch.zeros((), dtype=torch.float64)
         for batch in self.pipeline.data[0].batches():
 
-            def measured(theta: dict[str, Tensor], batch: object = batch) -> Tensor:
-                with Products():
-                    return self._moments(theta, batch)
-
-            total = total + torch.vmap(measured)(states).cpu()
+            total = total + torch.vmap(partial(self._moments, batch=batch))(states).cpu()
         return self._estimates(total)
 
 

@@ -22,7 +22,8 @@ from .strategies import STRATEGIES
 WORTH_A_PROBE = 200  # points to be evaluated
 PROBED = 2  # points at which values are compared
 OFFERED = 24  # points that a probe can make use of
-TIMED = 16  # points whose time is taken, of those evaluated together
+TIMED = 16  # points whose time is taken, of those evaluated together, if the probe may cost as much
+HOPELESS = 1.5  # times as slow: what is tried no more
 SHARE, MOST = 0.05, 0.3  # what a probe may cost: of the time of the run, and in seconds
 GAIN = 1.1  # by which something else must be faster
 ROWS = (256, 64, 32)  # examples at a time that are tried
@@ -160,7 +161,7 @@ class _Trial:
 
         A GPU takes as long for few of them as for many. The tries end when they have taken what the probe may.
         """
-        few = min(made.chunk, TIMED)
+        few = min(made.chunk, TIMED, max(PROBED, int((self._allowed - self._spent) / self.seconds)))
         most = max(few, min(made.chunk, self._planned))
         best, spent = math.inf, 0.0
         for count in [c for c in (few, 8 * few) if c < most] + [most] if self._on_gpu else (few, few):
@@ -170,7 +171,7 @@ class _Trial:
             found, took = self._timed(made, [*islice(repeated, taken)])
             self.found += found[: len(fresh)]
             best, spent = min(best, took), spent + took * taken
-            if spent > self._allowed or (best > 2 * self.seconds and not self._on_gpu):
+            if spent > self._allowed or (best > HOPELESS * self.seconds and not self._on_gpu):
                 break
         return best
 

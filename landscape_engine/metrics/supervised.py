@@ -153,14 +153,13 @@ class Loss(ExampleMetric):
         if self._given_weights is not None:
             given = exact(self._given_weights(batch)).to(values.device)
             return given.reshape(given.shape + (1,) * (values.ndim - given.ndim)).expand_as(values)
-        weights = torch.ones_like(values)
         if self._ignore_index is None or targets.is_floating_point():  # class probabilities are never ignored
-            return weights
+            return torch.ones_like(values)
         targets = targets.to(values.device)
         kept = targets != self._ignore_index
-        if self._class_weight is not None:
-            weights = exact(self._class_weight).to(values.device)[torch.where(kept, targets, torch.zeros_like(targets))]
-        return weights * kept
+        if self._class_weight is None:
+            return exact(kept)
+        return exact(self._class_weight).to(values.device)[torch.where(kept, targets, torch.zeros_like(targets))] * kept
 
 
 def _unreduced(function: Callable[..., Tensor] | None) -> Callable[[Any, Any], Tensor] | None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import lru_cache
 from typing import NamedTuple, final
 
 import numpy as np
@@ -133,8 +134,8 @@ class Descent:
 
     def _activity(self) -> Array:
         """Root mean square of the surplus of nearby nodes, at the nodes of the next level."""
-        finite, new = np.isfinite(self._surplus), new_nodes(self._surplus.shape)
-        nearby = _around(np.where(finite, self._surplus, 0.0) / _lean(new.shape), new)
+        finite = np.isfinite(self._surplus)
+        nearby = _around(np.where(finite, self._surplus, 0.0) / _lean(finite.shape))
         odd = ~np.isfinite(self.surface) | ~finite
         nearby = np.where(maximum_filter(odd, size=3, mode="nearest"), np.inf, nearby)
         finer = maximum_filter(spread(nearby), size=3, mode="nearest")
@@ -148,15 +149,25 @@ class Descent:
 
 def _doubt(coarse: Array, prediction: Array) -> Array:
     """How far the cubic is from the quintic through the same nodes, as a root mean square of new nodes around each."""
-    return _around(refine_grid(coarse, 5) - prediction, new_nodes(prediction.shape))
+    return _around(refine_grid(coarse, 5) - prediction)
 
 
-def _around(values: Array, where: Mask) -> Array:
-    """Root mean squares of the values near each node, of those that count."""
-    squares, count = np.where(where, values, 0.0) ** 2, where.astype(float)
-    for axis in range(where.ndim):
-        squares, count = (correlate1d(a, NEARBY, axis, mode="constant") for a in (squares, count))
-    return np.sqrt(squares / count)
+def _around(values: Array) -> Array:
+    """Root mean squares of the values at the new nodes near each node."""
+    return np.sqrt(_near(np.where(new_nodes(values.shape), values, 0.0) ** 2) / _new_nodes_near(values.shape))
+
+
+def _near(values: Array) -> Array:
+    """Weighted sums of the values near each node."""
+    for axis in range(values.ndim):
+        values = correlate1d(values, NEARBY, axis, mode="constant")
+    return values
+
+
+@lru_cache(maxsize=64)
+def _new_nodes_near(shape: tuple[int, ...]) -> Array:
+    """The sum of the weights of the new nodes near each node."""
+    return _near(new_nodes(shape).astype(float))
 
 
 def span_of(values: Array) -> float:
@@ -173,6 +184,7 @@ def _first_surplus(coarse: Array, fewest: int) -> Array:
     return np.abs(coarse - refine_grid(coarse[(slice(None, None, 2),) * coarse.ndim], 3))
 
 
+@lru_cache(maxsize=64)
 def _lean(shape: tuple[int, ...]) -> Array:
     """How much larger a surplus is in the first and the last interval of an axis, where predictions lean to a side."""
     factor = np.ones(shape)

@@ -118,7 +118,7 @@ class Draft:
         finite = surface[np.isfinite(surface)]
         span = float(np.ptp(finite)) if finite.size else 0.0
         error = np.where(known, 0.0, np.where(np.isfinite(surface), own.error + off, np.inf))
-        return Analysis(full.ask(), surface, np.where(np.isfinite(error), error, span), span)
+        return Analysis(surface, np.where(np.isfinite(error), error, span), span)
 
     def others(self, metric: Metric, values: Array) -> Array:
         """Values of any metric at the nodes that were computed in either way, NaN elsewhere, from its true ones."""

@@ -41,8 +41,8 @@ def _doubling(count: int, degree: int) -> Array:
 
 def refine_grid(values: Array, degree: int) -> Array:
     """Values on a grid of twice the density, by the tensor-product spline of a degree."""
-    for axis, count in enumerate(values.shape):
-        values = np.moveaxis(np.tensordot(_doubling(count, degree), values, axes=(1, axis)), 0, axis)
+    for count in values.shape:  # the first axis becomes the last one, until each was
+        values = np.tensordot(values, _doubling(count, degree), axes=(0, 1))
     return values
 
 

@@ -25,16 +25,46 @@ class Analysis(NamedTuple):
     """What the values told so far say.
 
     Attributes:
-        wanted: Indices of the nodes to compute next, (n, dimensions), largest expected gain first.
         prediction: The transformed surface at full resolution.
         error: Its estimated error, 0 at computed nodes.
         span: Range (max - min) of the finite transformed values.
     """
 
-    wanted: NDArray[np.int64]
     prediction: Array
     error: Array
     span: float
+
+
+class Plan(NamedTuple):
+    """What is to be computed next.
+
+    Attributes:
+        wanted: Indices of the nodes, (n, dimensions), largest expected gain first.
+        factor: What expected errors are multiplied with, at each node.
+    """
+
+    wanted: NDArray[np.int64]
+    factor: Array
+
+
+class Round(NamedTuple):
+    """What a round has to start from.
+
+    Attributes:
+        number: Of rounds before it.
+        used: Nodes that these have asked for.
+        audits: Of these, the audits of the last one.
+        forced: Nodes to compute in any case.
+        factor: What expected errors are multiplied with, at each node.
+        known: The transformed values of the nodes used, on which all this depends.
+    """
+
+    number: int
+    used: Mask
+    audits: Mask
+    forced: Mask
+    factor: Array
+    known: Array
 
 
 @final
@@ -62,9 +92,9 @@ class Refiner:
     Near values that are not finite every node is computed; nothing is interpolated over them. The estimate is
     calibrated, no bound: what is narrower than the coarse grid, and meets no audit, is missed.
 
-    What is asked depends only on the set of values told: each analysis replays the rounds on them, and each round uses
-    only what the rounds before have asked for. So the order of telling does not matter, and a half-told refiner resumes
-    with the same asks.
+    What is asked depends only on the set of values told: each round uses only what the rounds before have asked for,
+    and is repeated when one of these values changes. So the order of telling does not matter, and a half-told refiner
+    resumes with the same asks.
 
     Args:
         shape: Nodes on each axis.
@@ -100,18 +130,23 @@ class Refiner:
         self.stride = min(coarse_stride(n, len(self.shape)) for n in self.shape)
         self.values: Array = np.full(self.shape, np.nan)
         self.computed: Mask = np.zeros(self.shape, dtype=bool)
+        nothing = np.zeros(self.shape, dtype=bool)
+        self._first = Round(0, nothing.copy(), nothing, nothing, np.full(self.shape, UNAUDITED), np.zeros(0))
+        self._first.used[self._coarse] = True
+        self._reached = self._first
+        self._plan: Plan | None = None
         self._analysis: Analysis | None = None
 
     def ask(self, count: int | None = None) -> NDArray[np.int64]:
         """Indices (n, dimensions) of at most ``count`` nodes to compute next; empty when finished."""
-        return self.analysis.wanted[:count]
+        return self.plan.wanted[:count]
 
     def tell(self, nodes: NDArray[np.int64], values: Array) -> None:
         """Take the values of some nodes, asked for or not."""
         index = tuple(np.asarray(nodes, dtype=np.int64).reshape(-1, len(self.shape)).T)
         self.values[index] = values
         self.computed[index] = True
-        self._analysis = None
+        self._plan = self._analysis = None
 
     @property
     def is_whole(self) -> bool:
@@ -119,10 +154,17 @@ class Refiner:
         return bool(self.computed[self._coarse].all())
 
     @property
+    def plan(self) -> Plan:
+        """What to compute next; found once for each new set of values."""
+        if self._plan is None:
+            self._plan = self._planned()
+        return self._plan
+
+    @property
     def analysis(self) -> Analysis:
-        """What the values told so far say; computed once for each new set of them."""
+        """What the values told so far say; found once for each new set of them."""
         if self._analysis is None:
-            self._analysis = self._analyze()
+            self._analysis = self._analyzed()
         return self._analysis
 
     @property
@@ -137,53 +179,67 @@ class Refiner:
             stride //= 2
         return stride
 
-    def _analyze(self) -> Analysis:
-        known = self.computed[self._coarse]
-        if not known.all():
-            empty = np.full(self.shape, np.nan)
-            return Analysis(np.argwhere(~known) * self.stride, empty, empty, 0.0)
-        values = transform(self.values, self.scale, self.vmax)
-        if self.computed.all():
-            return Analysis(np.argwhere(~known), values, np.zeros(self.shape), span_of(values))
-        wanted, factor = self._rounds(values)
-        final = Descent(values, self.computed, self.computed, self.stride)
-        error, span = np.where(self.computed, 0.0, factor * final.error), final.span
-        error = np.where(np.isfinite(error), error, span) if span else np.zeros(self.shape)
-        gain = (factor * final.expected)[wanted]
-        return Analysis(np.argwhere(wanted)[np.argsort(-gain, kind="stable")], final.surface, error, span)
+    @property
+    def _transformed(self) -> Array:
+        return transform(self.values, self.scale, self.vmax)
 
-    def _rounds(self, values: Array) -> tuple[Mask, Array]:
-        """Replay the rounds: the nodes that the first unfinished one wants, and the calibration so far."""
-        nothing, factor, share = np.zeros(self.shape, dtype=bool), np.full(self.shape, UNAUDITED), FIRST_SHARE
+    def _analyzed(self) -> Analysis:
+        if not self.is_whole:
+            empty = np.full(self.shape, np.nan)
+            return Analysis(empty, empty, 0.0)
+        factor, descent = self.plan.factor, Descent(self._transformed, self.computed, self.computed, self.stride)
+        error, span = np.where(self.computed, 0.0, factor * descent.error), descent.span
+        error = np.where(np.isfinite(error), error, span) if span else np.zeros(self.shape)
+        return Analysis(descent.surface, error, span)
+
+    def _planned(self) -> Plan:
+        if not self.is_whole:
+            return Plan(np.argwhere(~self.computed[self._coarse]) * self.stride, self._first.factor)
+        values = self._transformed
         if not self.tolerance:
-            return self._next_level() if span_of(values) else nothing, factor
-        used, audits, forced = nothing.copy(), nothing, nothing
-        used[self._coarse] = True
-        for _ in range(ROUNDS):
-            if used.mean() > NEARLY_ALL:
-                return ~self.computed, factor
-            rule = Rule(self.tolerance, share, factor, forced, self._whole)
-            descent = Descent(values, self.computed, used, self.stride, rule)
-            if descent.missing.any() or not descent.span:
-                return descent.missing, factor
-            audits = choose(descent.used & ~(audits & ~descent.needed), self.stride, self.seed)
-            before, used = used, descent.used | audits
-            if not (audits & self.computed == audits).all() or np.array_equal(used, before):
-                return audits & ~self.computed, factor
-            audited = Descent(values, self.computed, used, self.stride)
-            usable = audits & np.isfinite(audited.miss) & np.isfinite(audited.expected) & (audited.expected > 0)
-            ratios = audited.miss[usable] / audited.expected[usable]
-            factor, share = calibrate(np.argwhere(usable), ratios, self.shape, self.stride, UNAUDITED), SHARE
-            failed = audits & ~(audited.miss <= self.tolerance * audited.span)
-            forced = forced | self._coarsest(failed, used)
-        return nothing, factor
+            return self._ordered(self._next_level() & bool(span_of(values)), self._first.factor, values)
+        if not np.array_equal(values[self._reached.used], self._reached.known, equal_nan=True):
+            self._reached = self._first
+        while self._reached.number < ROUNDS:
+            found = self._round(values, self._reached)
+            if isinstance(found, Plan):
+                return found
+            self._reached = found
+        return Plan(np.zeros((0, len(self.shape)), dtype=np.int64), self._reached.factor)
+
+    def _ordered(self, wanted: Mask, factor: Array, values: Array, descent: Descent | None = None) -> Plan:
+        """Some nodes, ordered by the errors that a descent expects, by default that over all that is known."""
+        if not wanted.any():
+            return Plan(np.argwhere(wanted), factor)
+        descent = descent or Descent(values, self.computed, self.computed, self.stride)
+        gain = (factor * descent.expected)[wanted]
+        return Plan(np.argwhere(wanted)[np.argsort(-gain, kind="stable")], factor)
+
+    def _round(self, values: Array, start: Round) -> Plan | Round:
+        """What a round wants that is not known; if nothing, what the next one has to start from."""
+        _, used, audits, forced, factor, _ = start
+        if used.mean() > NEARLY_ALL:
+            return self._ordered(~self.computed, factor, values)
+        rule = Rule(self.tolerance, SHARE if start.number else FIRST_SHARE, factor, forced, self._whole)
+        descent = Descent(values, self.computed, used, self.stride, rule)
+        if descent.missing.any() or not descent.span:
+            return self._ordered(descent.missing, factor, values, descent)
+        audits = choose(descent.used & ~(audits & ~descent.needed), self.stride, self.seed)
+        before, used = used, descent.used | audits
+        if not (audits & self.computed == audits).all() or np.array_equal(used, before):
+            return self._ordered(audits & ~self.computed, factor, values, descent)
+        audited = Descent(values, self.computed, used, self.stride)
+        usable = audits & np.isfinite(audited.miss) & np.isfinite(audited.expected) & (audited.expected > 0)
+        ratios = audited.miss[usable] / audited.expected[usable]
+        factor = calibrate(np.argwhere(usable), ratios, self.shape, self.stride, UNAUDITED)
+        failed = audits & ~(audited.miss <= self.tolerance * audited.span)
+        return Round(start.number + 1, used, audits, forced | self._coarsest(failed, used), factor, values[used])
 
     def _next_level(self) -> Mask:
         """The nodes of the coarsest level that is not complete."""
-        missing, stride = ~self.computed, self.stride
+        missing, wanted, stride = ~self.computed, np.zeros(self.shape, dtype=bool), self.stride
         while stride > 1:
             stride //= 2
-            wanted = np.zeros(self.shape, dtype=bool)
             grid = (slice(None, None, stride),) * len(self.shape)
             wanted[grid] = missing[grid]
             if wanted.any():

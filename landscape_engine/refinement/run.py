@@ -21,7 +21,7 @@ from .interpolation import Array
 from .record import Record
 from .refiner import Refiner
 
-USUAL = 25  # nodes of a plane for one that is computed, at least
+USUAL = 50  # nodes of a plane for one that is computed, where it is smooth
 
 
 @dataclass(frozen=True)
