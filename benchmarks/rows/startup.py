@@ -38,7 +38,7 @@ def rows(device: str) -> Iterator[Row]:
     counts: list[int] = []
 
     def first_surface() -> None:
-        plane, track = source.subspace(request), source.training
+        plane, track = source.subspace(request), source.track(request)
         landscape = next(le.refine(metrics, plane, resolution=request.resolution, tolerance=request.tolerance / 100))
         counts.append(int(landscape["evaluated"].sum()))
         on_it = {n: [plane.project(track.state_at(n, float(t))) for t in track.positions] for n in track.lines}

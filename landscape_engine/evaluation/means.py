@@ -103,7 +103,6 @@ class Vmap(_Means):
         """Values and standard errors at points."""
         states, total = self._states(self._shares(points)), torch.zeros((), dtype=torch.float64)
         for batch in self.pipeline.data[0].batches():
-
             total = total + torch.vmap(partial(self._moments, batch=batch))(states).cpu()
         return self._estimates(total)
 
