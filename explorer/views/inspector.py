@@ -140,7 +140,7 @@ CSS = """
 .verdict { margin: 0 0 12px; padding-left: 12px; border-left: 3px solid var(--edge); line-height: 1.4; }
 .verdict.ok { border-color: var(--ok); } .verdict.warn { border-color: var(--warn); }
 table { border-collapse: collapse; width: 100%; } th { text-align: left; font-size: var(--fs-small); }
-td { text-align: right; } th, td { padding: 3px 0; border-top: 1px solid var(--hair); }
+td { text-align: right; white-space: nowrap; } th, td { padding: 3px 0; border-top: 1px solid var(--hair); }
 .columns { display: grid; gap: 0 32px; align-items: start;
   grid-template-columns: repeat(auto-fit, minmax(min(100%, 260px), 1fr)); }
 .columns > table { grid-row: span 2; }
