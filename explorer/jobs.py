@@ -30,6 +30,7 @@ DEBOUNCE = 0.3  # seconds between the last change of a choice and the run that a
 FLUSH = 0.1  # seconds between two messages to the page
 PICTURE = 0.4  # seconds between two pictures
 TELLING = 5  # evaluations that tell how long others will take
+SLOW, FEW = 0.006, 100  # seconds of an evaluation above which first pictures are drafts, on so many examples
 QUICK = 0.1  # seconds of an evaluation up to which a gradient is computed unasked
 
 
@@ -77,6 +78,7 @@ class _Job:
         }
         metrics = source.metrics(request.split, request.samples, request.metric)
         drive = f"{request.split}_{request.metric}"
+        driver = next((m for m in metrics if m.name == drive and m.smooth), None)
         known = self.start is not None and {m.name for m in metrics} <= set(self.start.data_vars)
         exact: dict[str, Profile] = {}
         for landscape in le.refine(
@@ -85,8 +87,9 @@ class _Job:
             resolution=request.resolution,
             tolerance=request.tolerance / 100,
             scale=request.scale,
-            drive=drive if any(m.name == drive and m.smooth for m in metrics) else None,
+            drive=None if driver is None else drive,
             start=self.start if known else None,
+            subset=FEW if driver is not None and _is_slow(driver, subspace) else None,
             interval=PICTURE,
             progress=self._check,
         ):
@@ -107,6 +110,17 @@ class _Job:
         if self.stop.is_set():
             raise _Canceled
         self.runner.heartbeat(self)
+
+
+def _is_slow(metric: le.metrics.Metric, subspace: Any) -> bool:
+    """Whether a first picture would take long, and fewer examples make it sooner."""
+    if metric.data is None or not subspace.smooth:
+        return False
+    evaluate, middle = le.Evaluator(subspace, metric, strategy="loop"), [(a + b) / 2 for a, b in subspace.bounds]
+    evaluate(middle)  # the first time takes longer
+    start = time.perf_counter()
+    evaluate(middle)
+    return time.perf_counter() - start > SLOW
 
 
 def _insight(request: Request, track: Track, subspace: Any, at: Marker, thorough: bool, check: Any) -> Insight:

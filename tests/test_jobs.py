@@ -46,6 +46,17 @@ def test_a_page_opens_with_the_coarse_surface_and_the_profile_and_waits(runner):
     assert int(state.result.landscape["evaluated"].sum()) > 81
 
 
+def test_the_first_picture_of_a_slow_model_is_a_draft_and_the_last_one_is_not(runner):
+    landscapes = []
+    runner.state.param.watch(lambda event: landscapes.append(event.new.landscape), "result")
+    runner.state.param.update(model="sorting_gpt", resolution=33, tolerance=5.0)
+    state = finish(runner, 120.0)
+    assert "100 of 600 examples" in landscapes[0].attrs["draft"]
+    assert int(landscapes[0]["evaluated"].sum()) == 17
+    assert "draft" not in state.result.landscape.attrs
+    assert int(state.result.landscape["evaluated"].sum()) >= 81
+
+
 def test_another_metric_goes_on_from_the_nodes_known(runner):
     runner.state.param.update(resolution=33, tolerance=2.0)
     state = finish(runner)

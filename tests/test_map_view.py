@@ -17,6 +17,7 @@ from explorer.state import State
 from explorer.theme import DARK, FATHOM
 from explorer.tracks import Connection, TrainingPath
 from explorer.views.contours import MapView
+from explorer.views.key import map_key
 from explorer.views.labels import pixels
 from explorer.views.lines import STYLES, Bracket, Drawn, ProfilePicture
 from explorer.views.names import names
@@ -46,6 +47,15 @@ def area(xs: list[np.ndarray], ys: list[np.ndarray]) -> float:
     """Area of a polygon, its holes taken off."""
     rings = [np.dot(x[:-1], y[1:]) - np.dot(x[1:], y[:-1]) for x, y in zip(xs, ys, strict=True)]
     return sum(rings) / 2
+
+
+@pytest.mark.parametrize("held", [0.99, 0.01])
+def test_the_key_names_the_lowest_node_whatever_the_plane_holds_of_the_path(held: float) -> None:
+    path = np.array([[0.0, 0.0], [1.0, 1.0]])
+    picture = tilted(strokes=(Stroke("path", path, path),), marks=(Mark("best", 0.0, 0.0),))
+    words = map_key(picture, held)
+    assert ("training path: a dot (" in words) == (held < 0.5)
+    assert "lowest, 0 at α 0, β 0, on the edge" in words
 
 
 def test_lines_lie_where_the_plane_has_their_level() -> None:

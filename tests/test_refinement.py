@@ -86,6 +86,26 @@ def test_a_constant_surface_ends_after_the_coarse_pass():
     assert not analysis.error.any()
 
 
+@pytest.mark.parametrize(
+    ("shape", "tolerance", "first"), [((33, 33), 0, 25), ((33, 33), 0.01, 81), ((129,), 0, 9), ((100, 100), 0, 10_000)]
+)
+def test_where_every_node_is_computed_the_first_look_takes_a_quarter_as_many(shape, tolerance, first):
+    assert len(le.Refiner(shape, tolerance).ask()) == first
+
+
+def test_a_value_that_is_told_anew_changes_what_is_asked():
+    surface = SMOOTH["tilted bowl"].copy()
+    refiner = le.Refiner(surface.shape, 0.005)
+    finish(refiner, surface)
+    surface[64, 64] += 1  # one of the coarse grid
+    refiner.tell(np.array([[64, 64]]), surface[64, 64])
+    again = finish(refiner, surface)
+    fresh = le.Refiner(surface.shape, 0.005)
+    finish(fresh, surface)
+    assert refiner.computed[fresh.computed].all()
+    assert np.abs(again.prediction - surface)[fresh.computed].max() < 1e-12
+
+
 def test_tolerance_zero_computes_every_node():
     refiner = le.Refiner((33, 17), 0)
     surface = np.random.default_rng(0).normal(size=(33, 17))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Callable, Sequence
 from contextlib import AbstractContextManager, nullcontext
 from functools import partial
@@ -102,8 +103,10 @@ class Vmap(_Means):
     def __call__(self, points: Sequence[Point]) -> Found:
         """Values and standard errors at points."""
         states, total = self._states(self._shares(points)), torch.zeros((), dtype=torch.float64)
-        for batch in self.pipeline.data[0].batches():
-            total = total + torch.vmap(partial(self._moments, batch=batch))(states).cpu()
+        with warnings.catch_warnings():
+            warnings.filterwarnings("ignore", "There is a performance drop")  # if there is, its time has told
+            for batch in self.pipeline.data[0].batches():
+                total = total + torch.vmap(partial(self._moments, batch=batch))(states).cpu()
         return self._estimates(total)
 
 

@@ -142,7 +142,7 @@ class _Trial:
         points, expected = zip(*self._known[:compared], strict=True)
         try:
             with warnings.catch_warnings():
-                warnings.simplefilter("ignore")  # that a layer is vectorized badly, which its time will tell
+                warnings.simplefilter("ignore")  # of what its time and its values will tell
                 made = make()
                 found = None if made is None else self._timed(made, points)[0]
         except Exception:  # what it cannot do, the loop can

@@ -180,9 +180,9 @@ def _default_action(space: Any) -> Callable[[Any, Any], Any]:
     raise ChoiceError("action", None, f"given for {space}, which is neither Discrete nor Box")
 
 
-def _largest(outputs: Tensor, space: Any) -> Tensor:
+def _largest(outputs: Tensor, space: Any) -> list[int]:
     """The action of the largest output."""
-    return _checked(outputs, (int(space.n),)).argmax(1) + int(space.start)
+    return (_checked(outputs, (int(space.n),)).argmax(1) + int(space.start)).tolist()
 
 
 def _drawn(outputs: Tensor, space: Any, generators: Sequence[torch.Generator]) -> list[int]:

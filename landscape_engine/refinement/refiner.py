@@ -18,6 +18,7 @@ from .interpolation import Array, Mask, coarse_stride
 FIRST_SHARE, SHARE = 0.6, 0.33
 UNAUDITED = 2.0  # what expected errors are multiplied with before audits
 ROUNDS = 12  # at most; two to four are usual
+FEWEST_COARSE = 8  # intervals on an axis of a coarse grid that may be halved
 NEARLY_ALL = 0.6  # of the nodes: to predict the others would save little, and of so rough a surface tell little
 
 
@@ -128,6 +129,8 @@ class Refiner:
         self.shape, self.tolerance, self.scale, self.vmax = tuple(shape), tolerance, scale, vmax
         self.seed, self.density = seed, density
         self.stride = min(coarse_stride(n, len(self.shape)) for n in self.shape)
+        if not tolerance and all((n - 1) // self.stride % 2 == 0 and n > FEWEST_COARSE * self.stride for n in shape):
+            self.stride *= 2  # nothing is predicted for long: what matters is the first look
         self.values: Array = np.full(self.shape, np.nan)
         self.computed: Mask = np.zeros(self.shape, dtype=bool)
         nothing = np.zeros(self.shape, dtype=bool)

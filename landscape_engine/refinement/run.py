@@ -83,7 +83,8 @@ def refine(
             ``"threads"``, ``"compiled"`` (by ``torch.compile``, never tried unless it is asked for), or what a
             provenance records.
         density: How many nodes on each axis, evenly spaced, are computed at least. The first landscape has 17 on a
-            line, 9 on a plane, 5 on a cube; what is narrower than their spacing may be missed.
+            line, 9 on a plane, 5 on a cube, about half as many on a line and a plane if the tolerance is 0; what is
+            narrower than their spacing may be missed.
         subset: Examples of a draft, drawn at random once; of each data set, if there are several. A number that is no
             less than all of them makes no draft.
         precision: In which type of numbers the model computes. ``"model"``: its own. ``"float32"``, ``"float64"``: as
