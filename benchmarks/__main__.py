@@ -8,12 +8,12 @@ from __future__ import annotations
 import argparse
 import json
 import platform
-import sys
 import warnings
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict
 from importlib.metadata import version
 from pathlib import Path
+from typing import Any
 
 import torch
 
@@ -74,7 +74,7 @@ def page() -> str:
         for name in GROUPS:
             file = HERE / "results" / device / f"{name}.json"
             if file.exists():
-                found: Mapping[str, object] = json.loads(file.read_text(encoding="utf-8"))
+                found: Mapping[str, Any] = json.loads(file.read_text(encoding="utf-8"))
                 parts.append(f"\n### {name}\n\n{found['machine']}\n")
                 parts.append("\n| | against | ratio | wanted | |\n|---|---|---|---|---|")
                 parts.extend("\n" + line(Row(**row)) for row in found["rows"])
@@ -83,4 +83,4 @@ def page() -> str:
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    main()

@@ -13,6 +13,7 @@ from dataclasses import dataclass
 import loss_landscapes
 import torch
 import torch.nn.functional as F
+import xarray as xr
 from loss_landscapes.metrics import Loss as TheirLoss
 from torch import Tensor, nn
 
@@ -130,7 +131,9 @@ def rows(device: str) -> Iterator[Row]:
             if limit is None:
                 continue
 
-            def ours(n: int = resolution, t: float = tolerance, plane: le.Plane = plane, loss: Loss = loss) -> object:
+            def ours(
+                n: int = resolution, t: float = tolerance, plane: le.Plane = plane, loss: Loss = loss
+            ) -> xr.Dataset:
                 return list(le.refine(loss, plane, resolution=n, tolerance=t))[-1]
 
             what = "the same points" if not tolerance else f"{PICTURE} x {PICTURE} picture at {100 * tolerance:g} %"
