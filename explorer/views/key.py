@@ -68,7 +68,11 @@ def map_key(picture: Picture, held: float, off: float = 0.0, points: str = "") -
         alpha, beta, value = picture.best()
         place = f"α {format_number(alpha, 2)}, β {format_number(beta, 2)}"
         edge = alpha in picture.x_bounds or beta in picture.y_bounds
-        items.append(f"{_BEST}{extreme}, {format_number(value)} at {place}{', on the edge' * edge}")
+        best = f"{_BEST}{extreme}, {format_number(value)} at {place}{', on the edge' * edge}"
+        if "straight" in styles:  # three ways fill their line
+            points = points or f"<span>{best}</span>"
+        else:
+            items.append(best)
     dashed = any(line.dashed for line in picture.lines())
     doubt = f"{_DASHED}may still move, error" if dashed else "estimated error"
     lines = "".join(f"<span>{item}</span>" for item in items)

@@ -2,10 +2,10 @@
 const STYLE = `
 .over { position: absolute; inset: 0; pointer-events: none; border-radius: var(--r-card, 12px); outline: none; }
 .over:focus-visible { box-shadow: inset 0 0 0 2px var(--ink, #14181d); }
-.over span { position: absolute; left: 50%; bottom: -13px; transform: translateX(-50%); padding: 4px 10px; opacity: 0;
+.over span { position: absolute; left: 50%; bottom: -13px; transform: translateX(-50%); padding: 4px 10px; display: none;
   border-radius: 6px; background: var(--ink, #14181d); color: var(--on-ink, #fff); white-space: nowrap;
   font: 400 var(--fs-caption, 12px)/1.4 var(--font, sans-serif); }
-.over:focus-visible span { opacity: 1; }
+.over:focus-visible span { display: block; }
 `;
 const STEP = 1 / 64, LEAP = 8;
 const WAYS = { ArrowLeft: [0, -1], ArrowRight: [0, 1], ArrowDown: [1, -1], ArrowUp: [1, 1] };
