@@ -89,7 +89,7 @@ class _Job:
             scale=request.scale,
             drive=None if driver is None else drive,
             start=self.start if known else None,
-            subset=FEW if driver is not None and _is_slow(driver, subspace) else None,
+            subset=FEW if driver is not None and not known and _is_slow(driver, subspace) else None,
             interval=PICTURE,
             progress=self._check,
         ):
@@ -114,7 +114,7 @@ class _Job:
 
 def _is_slow(metric: le.metrics.Metric, subspace: Any) -> bool:
     """Whether a first picture would take long, and fewer examples make it sooner."""
-    if metric.data is None or not subspace.smooth:
+    if metric.data is None or metric.data.count <= FEW or not subspace.smooth:
         return False
     evaluate, middle = le.Evaluator(subspace, metric, strategy="loop"), [(a + b) / 2 for a, b in subspace.bounds]
     evaluate(middle)  # the first time takes longer

@@ -93,6 +93,14 @@ def test_where_every_node_is_computed_the_first_look_takes_a_quarter_as_many(sha
     assert len(le.Refiner(shape, tolerance).ask()) == first
 
 
+def test_tolerance_zero_misses_nothing_between_equal_values():
+    surface = np.zeros((33, 33))
+    surface[9:16, 9:16] = 1
+    refiner = le.Refiner(surface.shape, 0)
+    np.testing.assert_array_equal(finish(refiner, surface).prediction, surface)
+    assert refiner.computed.all()
+
+
 def test_a_value_that_is_told_anew_changes_what_is_asked():
     surface = SMOOTH["tilted bowl"].copy()
     refiner = le.Refiner(surface.shape, 0.005)

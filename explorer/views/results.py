@@ -81,7 +81,8 @@ def picture_of(result: Result, found: Basins | None = None) -> Picture:
     marks = [_mark(point, measure.units) for point in (found.points if found is not None else ())]
     x, y, value = picture.best()
     marked = any((mark.x, mark.y) == (x, y) for mark in marks)
-    if math.isfinite(value) and not marked:
+    unnamed = found is not None and "straight" in result.track.lines  # the key has no room for both
+    if math.isfinite(value) and not marked and not unnamed:
         marks.append(Mark("best", x, y))
     return replace(picture, marks=(*picture.marks, *marks))
 

@@ -62,7 +62,7 @@ class Draft:
 
     def _made(self, tolerance: float) -> Refiner:
         full = self._full
-        return Refiner(full.shape, tolerance, full.scale, full.vmax, full.seed, full.density)
+        return Refiner(full.shape, tolerance or ROUGHEST, full.scale, full.vmax, full.seed, full.density)
 
     @property
     def is_whole(self) -> bool:

@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 from ..errors import ChoiceError
 from ..landscape import SCALES, transform
 from .audits import calibrate, choose
-from .descent import Descent, Rule, span_of
+from .descent import Descent, Rule
 from .interpolation import Array, Mask, coarse_stride
 
 # Of the tolerance, what the estimated surplus of a predicted node may take: before audits and after them.
@@ -129,7 +129,7 @@ class Refiner:
         self.shape, self.tolerance, self.scale, self.vmax = tuple(shape), tolerance, scale, vmax
         self.seed, self.density = seed, density
         self.stride = min(coarse_stride(n, len(self.shape)) for n in self.shape)
-        if not tolerance and all((n - 1) // self.stride % 2 == 0 and n > FEWEST_COARSE * self.stride for n in shape):
+        if not tolerance and all((n - 1) // self.stride % 4 == 0 and n > FEWEST_COARSE * self.stride for n in shape):
             self.stride *= 2  # nothing is predicted for long: what matters is the first look
         self.values: Array = np.full(self.shape, np.nan)
         self.computed: Mask = np.zeros(self.shape, dtype=bool)
@@ -200,7 +200,7 @@ class Refiner:
             return Plan(np.argwhere(~self.computed[self._coarse]) * self.stride, self._first.factor)
         values = self._transformed
         if not self.tolerance:
-            return self._ordered(self._next_level() & bool(span_of(values)), self._first.factor, values)
+            return self._ordered(self._next_level(), self._first.factor, values)
         if not np.array_equal(values[self._reached.used], self._reached.known, equal_nan=True):
             self._reached = self._first
         while self._reached.number < ROUNDS:
