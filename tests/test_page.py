@@ -35,10 +35,12 @@ def test_the_loss_on_the_map_at_the_final_checkpoint_is_the_profile_s_last_value
 
 
 def tooltip(page, alpha, beta):
-    """What the map says under the pointer."""
+    """What the map says under the pointer, which has been elsewhere."""
+    tip = "deep('.map-tip').find(e => e.offsetParent)?.innerText"
+    before = page.evaluate(tip)
     page.mouse.move(*pixel(page, alpha, beta))
-    page.wait_for_timeout(500)
-    return page.evaluate("deep('.map-tip')[0].innerText").split("\n")
+    page.wait_for_function(f"before => {tip} && {tip} !== before", arg=before)
+    return page.evaluate(tip).split("\n")
 
 
 def test_hovering_tells_value_place_and_whether_it_was_computed(visit):
@@ -69,11 +71,9 @@ def test_critical_points_are_marked_when_asked_for_and_say_what_they_are(visit):
     for kind in ("minimum", "saddle"):
         wait(page, lambda kind=kind: len(marked(explorer.map, kind)) == sum(p.kind == kind for p in found))
     point = found[0]
-    page.mouse.move(*pixel(page, point.x, point.y))
-    page.wait_for_timeout(500)
-    told = page.evaluate("deep('.map-tip')[0].innerText").split("\n")
-    assert told[1].startswith(f"{point.kind} of this plane, ")
-    assert told[2].startswith("not of the network: gradient norm 0.")
+    _, kind, gradient, *_ = tooltip(page, point.x, point.y)
+    assert kind.startswith(f"{point.kind} of this plane, ")
+    assert gradient.startswith("not of the network: gradient norm 0.")
     page.get_by_role("button", name="Critical points").first.click()
     wait(page, lambda: not marked(explorer.map, point.kind))
 
@@ -278,7 +278,7 @@ def test_bad_input_is_one_sentence_and_the_picture_stays(visit):
     assert explorer.state.result is before
     field.fill("1")
     field.press("Enter")
-    wait(page, lambda: explorer.state.tolerance == 1 and explorer.state.phase == "done")
+    wait(page, lambda: explorer.state.phase == "done" and explorer.state.result.request.tolerance == 1)
     assert explorer.state.message == ""
 
 
@@ -306,14 +306,14 @@ def test_a_failing_run_is_one_sentence_and_the_page_lives_on(visit, monkeypatch)
     assert explorer.state.result is before
     monkeypatch.undo()
     explorer.runner._document.add_next_tick_callback(explorer.runner.start)
-    wait(page, lambda: explorer.state.phase == "done")
-    assert explorer.state.message == "" and explorer.state.result is not before
+    wait(page, lambda: explorer.state.phase == "done" and explorer.state.result is not before)
+    assert explorer.state.message == ""
 
 
 def test_dark_repaints_everything_without_a_reload(visit):
     page, explorer = visit()
     page.get_by_label("Toggle theme").click()
-    wait(page, lambda: explorer.state.dark)
+    wait(page, lambda: explorer.surface.dark)  # the last that is repainted
     page.wait_for_function("document.documentElement.dataset.theme === 'dark'")
     dark = "rgb(22, 26, 31)"  # --card of the dark theme
     page.wait_for_function(
@@ -322,7 +322,7 @@ def test_dark_repaints_everything_without_a_reload(visit):
     inks = [figure.title.text_color for figure in (explorer.map.figure, explorer.map.bar.figure, explorer.curve.figure)]
     assert inks == [DARK["ink"]] * 3
     assert explorer.profile.curves.yaxis[0].major_label_text_color == DARK["ink2"]
-    assert explorer.surface.dark and page.evaluate("performance.getEntriesByType('navigation').length") == 1
+    assert page.evaluate("performance.getEntriesByType('navigation').length") == 1
     page.get_by_label("Toggle theme").click()
     page.wait_for_function("document.documentElement.dataset.theme === 'light'")
 

@@ -77,10 +77,9 @@ def test_contours_are_bands_or_lines_and_the_surface_is_as_high_as_wanted(visit)
     lines = explorer.map._lines.data
     assert explorer.map._filled.glyph.fill_color == "color"
     page.get_by_role("button", name="Lines").click()
-    wait(page, lambda: explorer.map._filled.glyph.fill_color != "color")
-    alone = explorer.map._lines.data
-    assert [len(x) for x in alone["xs"]] == [len(x) for x in lines["xs"]]  # the same lines
-    assert len(set(alone["color"])) > len(set(lines["color"]))  # each in the color of its level
+    wait(page, lambda: len(set(explorer.map._lines.data["color"])) > len(set(lines["color"])))  # of their levels
+    assert explorer.map._filled.glyph.fill_color != "color"
+    assert [len(x) for x in explorer.map._lines.data["xs"]] == [len(x) for x in lines["xs"]]  # the same lines
     camera = page.evaluate("deep('.surface3d')[0].dataset.camera")
     page.get_by_role("button", name="2×").click()
     page.wait_for_function(f"deep('.surface3d')[0].dataset.camera !== '{camera}'")
