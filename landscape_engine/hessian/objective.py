@@ -126,5 +126,7 @@ def pull(
 
 
 def slopes(value: Tensor, inputs: Sequence[Tensor], **options: Any) -> tuple[Tensor, ...]:
-    """The gradient of a number."""
-    return pull([value], inputs, [torch.ones_like(value)], **options)
+    """The gradient of a number; 0 for what it does not depend on."""
+    if not value.requires_grad:
+        return tuple(torch.zeros_like(t) for t in inputs)
+    return grad(value, list(inputs), allow_unused=True, materialize_grads=True, **options)

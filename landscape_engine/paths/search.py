@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import copy
 import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
@@ -12,6 +11,7 @@ import numpy as np
 import torch
 import xarray as xr
 from torch import Tensor, nn
+from torch.optim.adam import adam
 
 from ..errors import ChoiceError, EvaluationError, LandscapeError
 from ..evaluation import evaluate
@@ -103,6 +103,40 @@ class Slopes:
 
 @final
 @dataclass(frozen=True, eq=False)
+class Moments:
+    """What Adam knows of the points that it moves (Kingma and Ba 2015, algorithm 1), with its usual decay rates.
+
+    ``torch.optim.Adam`` does the same, but its first use imports ``torch._dynamo``, which takes longer than a search.
+
+    Attributes:
+        first: Decayed mean of the gradients, in the shape of the points.
+        second: Decayed mean of their squares.
+        count: Steps taken since the moments were 0.
+    """
+
+    first: Tensor
+    second: Tensor
+    count: Tensor
+
+    @classmethod
+    def zero(cls, points: Tensor) -> Moments:
+        """Those at the start."""
+        return cls(torch.zeros_like(points), torch.zeros_like(points), torch.tensor(0.0))
+
+    def copy(self) -> Moments:
+        """The same, to be changed."""
+        return Moments(self.first.clone(), self.second.clone(), self.count.clone())
+
+    def step(self, points: Tensor, gradient: Tensor, rate: float) -> None:
+        """Move the points, in place, and remember the gradient."""
+        adam(
+            [points], [gradient], [self.first], [self.second], [], [self.count],
+            amsgrad=False, beta1=0.9, beta2=0.999, lr=rate, weight_decay=0.0, eps=1e-8, maximize=False,
+        )  # fmt: skip
+
+
+@final
+@dataclass(frozen=True, eq=False)
 class Memory:
     """What a search needs to go on where it was.
 
@@ -110,13 +144,13 @@ class Memory:
         made: What makes the curve, and how many points were between its ends at first.
         count: Steps taken.
         points: (m + 1, n): the ends and the points between them.
-        optimizer: The state of Adam.
+        moments: Of Adam.
     """
 
     made: tuple[str, int]
     count: int
     points: Tensor
-    optimizer: dict[str, Any]
+    moments: Moments
 
 
 def settled_model(model: Model, metric: Metric) -> ModelWrapper:
@@ -178,22 +212,19 @@ class Search:
             raise ChoiceError("start", found, "a curve that this search returned for the same models")
         self.count, self.points = memory.count, memory.points.clone()
         self.restart()
-        self.optimizer.load_state_dict(copy.deepcopy(memory.optimizer))
+        self.moments = memory.moments.copy()
 
     def restart(self) -> None:
         """Forget the moments, since the points are others."""
         self.points = self.points.clone()
         self.moving = self.points[1:-1]
-        self.optimizer = torch.optim.Adam([self.moving], lr=0.0)
+        self.moments = Moments.zero(self.moving)
 
     def step(self, forces: Tensor) -> None:
         """Move the inner points along the forces, which are minus what Adam takes for a gradient."""
         share = self.count / self.settings.steps
-        self.optimizer.param_groups[0]["lr"] = (
-            self.settings.learning_rate * self.unit * (1 + math.cos(math.pi * share)) / 2
-        )
-        self.moving.grad = -forces.to(self.moving)
-        self.optimizer.step()
+        rate = self.settings.learning_rate * self.unit * (1 + math.cos(math.pi * share)) / 2
+        self.moments.step(self.moving, -forces.to(self.moving), rate)
         self.count += 1
 
     def curve(self) -> Curve:
@@ -251,7 +282,7 @@ class Search:
             curve,
             facts={**curve.facts, "metric": self.metric.name, "steps": self.count, "seed": self.settings.seed},
             outcome=outcome,
-            memory=Memory(self.made, self.count, self.points.clone(), copy.deepcopy(self.optimizer.state_dict())),
+            memory=Memory(self.made, self.count, self.points.clone(), self.moments.copy()),
         )
         return settle(found, what, throw)
 
