@@ -154,10 +154,11 @@ class Explorer(pn.viewable.Viewer):
             setattr(state, name, choices.get(name, getattr(state, name)))
 
     def _change_model(self) -> None:
-        try:
-            self._suit()
-        except LandscapeError as error:  # a package that it needs is missing
-            self.state.param.update(model=self.source.name, message=f"{str(error)[:1].upper()}{str(error)[1:]}")
+        with self.runner.choosing():
+            try:
+                self._suit()
+            except LandscapeError as error:  # a package that it needs is missing
+                self.state.param.update(model=self.source.name, message=f"{str(error)[:1].upper()}{str(error)[1:]}")
 
     def _change_metric(self, old: str, new: str) -> None:
         """Whoever has not chosen another tolerance gets the new metric's."""

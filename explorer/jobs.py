@@ -6,7 +6,8 @@ import asyncio
 import logging
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import replace
 from typing import Any, final
 
@@ -26,7 +27,7 @@ from explorer.tracks import Track
 log = logging.getLogger("explorer")
 
 FIRST_LOOK = 1.0  # seconds that the building of a page waits for its first picture
-DEBOUNCE = 0.3  # seconds between the last change of a choice and the run that answers it
+DEBOUNCE = 0.3  # seconds that choices must have rested before another one is answered at once
 FLUSH = 0.1  # seconds between two messages to the page
 PICTURE = 0.4  # seconds between two pictures
 TELLING = 5  # evaluations that tell how long others will take
@@ -170,13 +171,27 @@ class Runner:
         self._pace: dict[cost.Kind, float] = {}
         self._besides: dict[str, threading.Event] = {}
         self._requested: Request | None = None
+        self._asked, self._choosing = 0.0, False
         names = [name for name in Request._fields if name != "checkpoints"] + ["first", "second", "third"]
         state.param.watch(lambda *events: self._answer(), names, precedence=1)  # once all that depends is chosen
 
     def _answer(self) -> None:
-        """Start anew, if what is asked for has changed."""
-        if self.state.request != self._requested:
-            self.start(DEBOUNCE)
+        """Start anew, if what is asked for has changed: at once, or while it changes often, once it rests."""
+        if self._choosing or self.state.request == self._requested:
+            return
+        now = time.monotonic()
+        rested, self._asked = now - self._asked > DEBOUNCE, now
+        self.start(0.0 if rested else DEBOUNCE)
+
+    @contextmanager
+    def choosing(self) -> Iterator[None]:
+        """Several choices that are one: the run that answers them starts when the last is made."""
+        self._choosing = True
+        try:
+            yield
+        finally:
+            self._choosing = False
+            self._answer()
 
     def open(self, document: Any, loop: asyncio.AbstractEventLoop) -> None:
         """Start for a page that is being built; see ``look``.

@@ -6,7 +6,7 @@ import time
 
 import pytest
 
-from explorer import sources
+from explorer import jobs, sources
 from explorer.jobs import Runner
 from explorer.profiles import profiles
 from explorer.state import State
@@ -167,6 +167,36 @@ def test_a_number_that_cannot_be_used_changes_nothing_and_says_what_can(name, te
     state.choose_number(name, text)
     assert getattr(state, name) == before
     assert f"it is '{text}'" in state.message
+
+
+def test_a_choice_is_answered_at_once_and_those_that_follow_it_closely_once_they_rest(runner, monkeypatch):
+    begun = []
+    monkeypatch.setattr(
+        Runner, "_begin", lambda self, request, known: begun.append((request.tolerance, time.monotonic()))
+    )
+    for tolerances in ((1,), (2, 3, 4, 5)):
+        last, known = time.monotonic(), len(begun)
+        for tolerance in tolerances:
+            runner.state.tolerance = tolerance
+        while len(begun) == known:
+            assert time.monotonic() < last + 10
+            time.sleep(0.001)
+    assert [tolerance for tolerance, _ in begun] == [1, 5]
+    assert begun[1][1] - last >= jobs.DEBOUNCE
+
+
+def test_a_model_with_choices_of_its_own_is_one_choice(monkeypatch):
+    from explorer.app import Explorer
+
+    explorer, asked, start = Explorer(), [], Runner.start
+    monkeypatch.setattr(Runner, "start", lambda self, delay: (asked.append(self.state.request), start(self, delay)))
+    for model in ("cartpole_policy", "two_seeds"):
+        explorer.state.model = model
+    explorer.runner.close()
+    assert [(r.model, r.metric, r.resolution, r.subspace) for r in asked] == [
+        ("cartpole_policy", "return", 33, "trajectory"),
+        ("two_seeds", "loss", 33, "connection"),
+    ]
 
 
 def test_canceling_while_the_run_is_about_to_start_starts_nothing(runner, monkeypatch):
