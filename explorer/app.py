@@ -305,7 +305,8 @@ class Explorer(pn.viewable.Viewer):
             more = earlier[2:]
         elif state.phase == "done" and state.result is not None:
             nodes = state.result.landscape["evaluated"]
-            more = f"{int(nodes.sum()):,} of {nodes.size:,} nodes in {progress.seconds:.1f} s"
+            spent = f"in {progress.seconds:.1f} s" if progress.evaluated else "known from before"
+            more = f"{int(nodes.sum()):,} of {nodes.size:,} nodes {spent}"
         elif state.phase in ("canceled", "failed") and state.result is not None:
             more = earlier[2:] or "the picture is what was found until then"
         self.header.param.update(phase=state.phase, word=word, more=more, share=share)

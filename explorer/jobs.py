@@ -12,7 +12,6 @@ from dataclasses import replace
 from typing import Any, final
 
 import torch
-import xarray as xr
 
 import landscape_engine as le
 from explorer import cost, sources
@@ -43,8 +42,8 @@ class _Canceled(Exception):
 class _Job:
     """One run in a thread of its own."""
 
-    def __init__(self, runner: Runner, request: Request, start: xr.Dataset | None) -> None:
-        self.runner, self.request, self.start = runner, request, start
+    def __init__(self, runner: Runner, request: Request) -> None:
+        self.runner, self.request = runner, request
         self.stop = threading.Event()
         self.looked, self.go = threading.Event(), threading.Event()
         self.progress = le.Progress(0, 0, 0.0)
@@ -80,7 +79,7 @@ class _Job:
         metrics = source.metrics(request.split, request.samples, request.metric)
         drive = f"{request.split}_{request.metric}"
         driver = next((m for m in metrics if m.name == drive and m.smooth), None)
-        known = self.start is not None and {m.name for m in metrics} <= set(self.start.data_vars)
+        start = source.recall(request, {m.name for m in metrics})
         exact: dict[str, Profile] = {}
         for landscape in le.refine(
             metrics,
@@ -89,11 +88,13 @@ class _Job:
             tolerance=request.tolerance / 100,
             scale=request.scale,
             drive=None if driver is None else drive,
-            start=self.start if known else None,
-            subset=FEW if driver is not None and not known and _is_slow(driver, subspace) else None,
+            start=start,
+            subset=FEW if driver is not None and start is None and _is_slow(driver, subspace) else None,
             interval=PICTURE,
             progress=self._check,
         ):
+            if "draft" not in landscape.attrs:
+                source.keep(request, landscape)
             result = Result(request, track, subspace, landscape, projections, exact, self.progress)
             yield result
             if not exact:
@@ -167,7 +168,6 @@ class Runner:
         self._loop: asyncio.AbstractEventLoop | None = None
         self._document: Any = None
         self._beat = 0.0
-        self._whole: Result | None = None  # the newest one of a whole plane: to come back to from a part of it
         self._pace: dict[cost.Kind, float] = {}
         self._besides: dict[str, threading.Event] = {}
         self._requested: Request | None = None
@@ -203,7 +203,7 @@ class Runner:
         self._document, self._loop, self.held = document, loop, True
         self._requested = self.state.request
         self.state.param.update(phase="running", cost=self._cost(0))
-        self._job = _Job(self, self.state.request, None)
+        self._job = _Job(self, self.state.request)
         self._job.thread.start()
 
     def look(self) -> None:
@@ -224,7 +224,7 @@ class Runner:
         self._call_off()
         self._requested, self.search, self.progress = self.state.request, None, le.Progress(0, 0, 0.0)
         self.state.param.update(phase="running", message="", cost=self._cost(0))
-        self._timer = threading.Timer(delay, self._begin, [self.state.request, [self.state.result, self._whole]])
+        self._timer = threading.Timer(delay, self._begin, [self.state.request])
         self._timer.daemon = True
         self._timer.start()
 
@@ -327,15 +327,14 @@ class Runner:
                 self._job.go.set()
             self._job = None
 
-    def _begin(self, request: Request, known: list[Result | None]) -> None:
-        start = next((r.landscape for r in known if r is not None and request.same_nodes(r.request)), None)
-        job = _Job(self, request, start)
+    def _begin(self, request: Request) -> None:
+        job = _Job(self, request)
         with self._lock:
             if self._timer is None or threading.current_thread() is not self._timer:
                 return
             self._job = job
-        job.go.set()
-        job.thread.start()
+            job.go.set()
+            job.thread.start()
 
     def heartbeat(self, job: _Job) -> None:
         """Show the progress of a job, at most ten times a second."""
@@ -386,6 +385,5 @@ class Runner:
             found["message"] = message
         if result is not None:
             found["result"] = result
-            self._whole = result if result.request.window is None else self._whole
         self.state.param.update(**found)
         self.on_progress()

@@ -10,6 +10,8 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any, final
 
+import xarray as xr
+
 import landscape_engine as le
 from explorer import subjects
 from explorer.measures import MEASURES, SUPERVISED, Measure
@@ -23,6 +25,7 @@ from landscape_engine.metrics import Metric
 
 # Of eigenvalues in a picture, as a share of the largest: small ones must be nearer to be seen at all.
 PRECISE_ENOUGH, NEARER = {"tolerance": 1e-3}, {"tolerance": 1e-4}
+MOST_LANDSCAPES = 16  # of a model that are remembered
 SEARCHES: dict[str, Callable[..., le.Curve]] = {
     "bezier": paths.bezier,
     "chain": paths.polygonal_chain,
@@ -53,6 +56,19 @@ class Source:
     name: str
     sample: Subject
     _kept: dict[Any, Any] = field(default_factory=dict, init=False, repr=False)
+    _seen: list[tuple[Request, xr.Dataset]] = field(default_factory=list, init=False, repr=False)
+
+    def keep(self, request: Request, landscape: xr.Dataset) -> None:
+        """Remember what was computed for a request, in place of what is older and of the same metrics."""
+        names = set(landscape.data_vars)
+        others = [
+            (r, found) for r, found in self._seen if not (request.same_nodes(r) and set(found.data_vars) <= names)
+        ]
+        self._seen[:] = [(request, landscape), *others][:MOST_LANDSCAPES]
+
+    def recall(self, request: Request, names: set[str]) -> xr.Dataset | None:
+        """What is known of these metrics on the nodes of a request, whoever asked for it; None if nothing is."""
+        return next((d for r, d in self._seen if request.same_nodes(r) and names <= set(d.data_vars)), None)
 
     def once(self, key: Any, make: Callable[[], Any]) -> Any:
         """What is made once for a key, and is gone with the source."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import sys
 import tempfile
 import threading
 import warnings
@@ -30,6 +31,14 @@ def pytest_collection_modifyitems(items):
     for item in items:
         if "browser" in item.fixturenames:
             item.add_marker("browser")
+
+
+@pytest.fixture(autouse=True)
+def forgetful():
+    """Each test computes its own pictures; who tests that they are remembered sees what it has computed itself."""
+    if "explorer.sources" in sys.modules:
+        for source in sys.modules["explorer.sources"]._loaded.values():
+            source._seen.clear()
 
 
 @pytest.fixture(scope="module")

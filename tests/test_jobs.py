@@ -5,6 +5,7 @@ import threading
 import time
 
 import pytest
+import xarray as xr
 
 from explorer import jobs, sources
 from explorer.jobs import Runner
@@ -65,6 +66,22 @@ def test_another_metric_goes_on_from_the_nodes_known(runner):
     state = finish(runner)
     assert state.result.request.metric == "accuracy"
     assert not (known & ~state.result.landscape["evaluated"]).any()
+
+
+def test_a_picture_is_remembered_whatever_was_drawn_since_and_whoever_draws_it(runner):
+    easy = {"resolution": 33, "tolerance": 2.0}
+    runner.state.param.update(**easy)
+    first = finish(runner).result
+    for model in ("spirals_mlp", "digits_mlp"):
+        runner.state.model = model
+        finish(runner)
+    other = Runner(State(**easy))
+    other.start()
+    for one in (runner, other):
+        again = finish(one).result
+        assert again.request == first.request and one.progress.evaluated == 0
+        xr.testing.assert_equal(again.landscape, first.landscape)
+    other.close()
 
 
 def test_minima_and_saddles_are_found_beside_the_run_and_belong_to_its_picture(runner):
@@ -171,9 +188,7 @@ def test_a_number_that_cannot_be_used_changes_nothing_and_says_what_can(name, te
 
 def test_a_choice_is_answered_at_once_and_those_that_follow_it_closely_once_they_rest(runner, monkeypatch):
     begun = []
-    monkeypatch.setattr(
-        Runner, "_begin", lambda self, request, known: begun.append((request.tolerance, time.monotonic()))
-    )
+    monkeypatch.setattr(Runner, "_begin", lambda self, request: begun.append((request.tolerance, time.monotonic())))
     for tolerances in ((1,), (2, 3, 4, 5)):
         last, known = time.monotonic(), len(begun)
         for tolerance in tolerances:
@@ -188,8 +203,14 @@ def test_a_choice_is_answered_at_once_and_those_that_follow_it_closely_once_they
 def test_a_model_with_choices_of_its_own_is_one_choice(monkeypatch):
     from explorer.app import Explorer
 
-    explorer, asked, start = Explorer(), [], Runner.start
-    monkeypatch.setattr(Runner, "start", lambda self, delay: (asked.append(self.state.request), start(self, delay)))
+    explorer, asked = Explorer(), []
+    finish(explorer.runner)
+
+    def start(self, delay):
+        self._requested = self.state.request
+        asked.append(self.state.request)
+
+    monkeypatch.setattr(Runner, "start", start)
     for model in ("cartpole_policy", "two_seeds"):
         explorer.state.model = model
     explorer.runner.close()
@@ -203,10 +224,10 @@ def test_canceling_while_the_run_is_about_to_start_starts_nothing(runner, monkey
     fired, go = threading.Event(), threading.Event()
     begin = Runner._begin
 
-    def late(self, request, known):
+    def late(self, request):
         fired.set()
         go.wait(5)
-        begin(self, request, known)
+        begin(self, request)
 
     monkeypatch.setattr(Runner, "_begin", late)
     runner.start()
@@ -243,6 +264,7 @@ def test_a_model_whose_package_is_missing_is_a_sentence_and_the_model_before_sta
     monkeypatch.setattr(sources, "_loaded", {})  # a policy that nobody has asked yet
     explorer = Explorer()
     try:
+        finish(explorer.runner)
         monkeypatch.setitem(sys.modules, "gymnasium", None)
         explorer.state.model = "cartpole_policy"
         assert explorer.state.message == (
