@@ -46,3 +46,16 @@ PIXEL = """([alpha, beta]) => {
 def pixel(page, alpha, beta):
     """Where a point of the plane is on the screen."""
     return page.evaluate(PIXEL, [alpha, beta])
+
+
+CUT = """deep('.bk-map, .bk-surface, .bk-profile, .bk-inspector').filter(e =>
+  e.scrollWidth > e.clientWidth + 1 || e.scrollHeight > e.clientHeight + 1).map(e => e.className)"""
+
+
+def assert_fits(page, *widths):
+    """Nothing scrolls sideways, nor inside a card, however wide the window is."""
+    for width in widths:
+        page.set_viewport_size({"width": width, "height": 844})
+        page.wait_for_timeout(500)
+        assert page.evaluate("document.documentElement.scrollWidth <= innerWidth"), width
+        assert page.evaluate(CUT) == [], width

@@ -4,10 +4,9 @@ import threading
 import time
 
 import numpy as np
-import pytest
 
 from explorer.theme import DARK
-from page import DEEP, choose, marked, pixel, wait
+from page import DEEP, assert_fits, choose, marked, pixel, wait
 
 
 def surface(page, what):
@@ -18,17 +17,12 @@ def marker(page):
     return np.array([float(x) for x in surface(page, "marker").split(",")])
 
 
-def test_the_first_surface_is_there_at_once_and_sharpens_to_the_end(visit):
+def test_the_surface_sharpens_to_the_end_and_has_the_profile_s_last_value_at_the_final_checkpoint(visit):
     page, explorer = visit()
     result = explorer.state.result
     assert result.landscape["evaluated"].sum() <= 129 * 129 / 25
     page.get_by_text("Along the training path").first.wait_for()
     assert explorer.state.message == ""
-
-
-def test_the_loss_on_the_map_at_the_final_checkpoint_is_the_profile_s_last_value(visit):
-    _, explorer = visit()
-    result = explorer.state.result
     on_map, error = explorer.picture.value_at(result.path[-1:])
     assert error[0] == 0
     np.testing.assert_allclose(on_map[0], result.profile["train_loss"][-1], rtol=1e-5)
@@ -351,17 +345,14 @@ def test_a_reload_shows_the_page_again(visit, explorers):
     np.testing.assert_allclose(*surfaces, rtol=1e-5)  # each has chosen its own strategy, which rounds in its own way
 
 
-@pytest.mark.parametrize("width", [390, 820, 1280])
-def test_nothing_scrolls_sideways_nor_inside_a_card(visit, width):
-    page, _ = visit(width=width, height=844)
-    assert page.evaluate("document.documentElement.scrollWidth <= innerWidth")
-    wide = page.evaluate("""deep('.bk-map, .bk-surface, .bk-profile, .bk-inspector').filter(e =>
-      e.scrollWidth > e.clientWidth + 1 || e.scrollHeight > e.clientHeight + 1).map(e => e.className)""")
-    assert wide == []
+def test_nothing_scrolls_sideways_nor_inside_a_card(visit):
+    page, _ = visit()
+    assert_fits(page, 1280, 820, 390)
 
 
 def test_a_phone_shows_the_map_or_the_surface_and_hides_the_choices(visit):
     page, _ = visit(width=390, height=844)
+    assert_fits(page, 390)
     assert not page.get_by_text("Where to look").first.is_visible()
     assert not page.locator(".surface3d canvas").first.is_visible()
     page.get_by_role("button", name="Surface").first.click()
