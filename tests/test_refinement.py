@@ -9,6 +9,7 @@ import xarray as xr
 
 import landscape_engine as le
 import sample_models
+from known_surfaces import Height, Place
 from landscape_engine.metrics import Accuracy, Loss, Metric
 from landscape_engine.refinement import coarse_stride
 from landscape_engine.refinement.audits import LARGEST, MARGIN, calibrate, choose
@@ -432,3 +433,18 @@ def test_of_a_quintic_two_degrees_tell_the_error_of_the_cubic_to_the_last_digit(
         wanted.append(np.sqrt(sum(w * off[k] ** 2 for k, w in near.items()) / sum(near.values())))
     np.testing.assert_allclose(_doubt(x**5 - x**4, refine_grid(x**5 - x**4, 3)), wanted, rtol=1e-8)
     assert np.abs(off).max() > 1e-5
+
+
+@pytest.mark.parametrize("smooth", [True, False])
+def test_nothing_beyond_what_was_computed_is_predicted_of_a_metric_that_is_not_smooth(smooth):
+    class Step(Height):
+        pass
+
+    Step.smooth = smooth
+    model = Place(0.0, 0.0, lambda x, y: torch.where(x + 0.37 * y < 0.11, 0.0, 500.0).double())
+    plane = le.Plane.random(model, seed=0, normalization="none")
+    overshoot = []
+    for landscape in le.refine([Step()], plane, resolution=33, tolerance=0.05):
+        values = landscape["height"].values
+        overshoot.append(bool(values.min() < 0 or values.max() > 500))
+    assert any(overshoot) == smooth
