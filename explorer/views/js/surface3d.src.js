@@ -23,6 +23,15 @@ const FLAT_RELIEF = 0.2; // but at least this share of the longer side, or a lon
 const FIELD_OF_VIEW = 26; // degrees; a long lens, so that equal lengths look nearly equal
 const HOME_AZIMUTH = (-58 * Math.PI) / 180;
 const HOME_ELEVATION = (33 * Math.PI) / 180;
+// Other first views, for what the surface hides in the usual one: quarter turns and elevations, and how much more of the
+// tracks and marks they must show (the sum of two shares).
+const VIEWS = [HOME_ELEVATION, (58 * Math.PI) / 180].flatMap((elevation, steep) =>
+  [0, 1, -1, 2].map((turns) => ({
+    azimuth: HOME_AZIMUTH + (turns * Math.PI) / 2,
+    elevation,
+    reluctance: 0.2 * (turns !== 0) + 0.4 * steep,
+  })),
+);
 const KEY_STEP = (5 * Math.PI) / 180;
 const KEY_ZOOM = 1.1;
 const LOWEST_POLAR = Math.PI * 0.49; // never below the floor
@@ -262,6 +271,25 @@ class Field {
     };
     return this.relief * (u >= v ? blend(u, v, k + 1) : blend(v, u, k + this.nx));
   }
+}
+
+/** Share of points on the surface that it hides from an eye far away in a direction; angles in radians. */
+function hiddenShare(field, points, azimuth, elevation) {
+  const step = 1 / Math.max(field.nx, field.ny, 33);
+  const [dx, dy, dz] = [step * Math.cos(azimuth), step * Math.sin(azimuth), step * Math.tan(elevation)];
+  let hidden = 0;
+  for (let k = 0; k < points.length; k += 3) {
+    let [x, y, z] = points.slice(k, k + 3);
+    z += 0.02 * field.relief;
+    const inside = () => Math.abs(x) <= field.halfX && Math.abs(y) <= field.halfY && z < field.relief;
+    for (x += dx, y += dy, z += dz; inside(); x += dx, y += dy, z += dz) {
+      if (field.height((x + field.halfX) / field.scale + field.x0, (y + field.halfY) / field.scale + field.y0) > z) {
+        hidden += 3 / points.length;
+        break;
+      }
+    }
+  }
+  return hidden;
 }
 
 /** The coloured mesh. Buffers are reused as long as the grid keeps its size. */
@@ -743,6 +771,7 @@ class SurfaceView {
     this.width = 0;
     this.height = 0;
     this.turned = false; // whether the reader has chosen a view of their own
+    this.home = null; // the default view of this plane
     this.fitted = null; // bounds for which the camera was fitted
     this.axesKey = '';
     this.named = []; // places with a name
@@ -931,6 +960,9 @@ class SurfaceView {
     // A finer surface of the same plane keeps the camera; another plane is framed anew unless the reader has turned it.
     const bounds = [...xBounds, ...yBounds, exaggeration].join();
     if (!this.fitted || (bounds !== this.fitted && !this.turned)) stale.add('home');
+    const plane = [...xBounds, ...yBounds].join();
+    if (plane !== this.plane) this.home = null;
+    this.plane = plane;
   }
 
   #readContours() {
@@ -1064,10 +1096,22 @@ class SurfaceView {
     this.placing = false;
   }
 
+  /** The usual view, or one from another side or from higher where that shows clearly more of what is drawn. */
+  #clearestView() {
+    const { strokes, marks } = this.model;
+    const seen = [strokes.map(({ points }) => points.flat()), marks.map(({ x, y }) => [x, y])];
+    const draped = seen.map((all) => all.flatMap((points) => drapePoints(this.field, points)));
+    const hidden = ({ azimuth, elevation, reluctance }) =>
+      draped.reduce((sum, points) => sum + hiddenShare(this.field, points, azimuth, elevation), reluctance);
+    const found = VIEWS.map(hidden);
+    return VIEWS[found.indexOf(Math.min(...found))];
+  }
+
   /** The default view, as near as the card allows with all its labels. */
   #goHome() {
     const { controls, camera, field, width, height } = this;
     if (!field?.drawable) return;
+    this.home ??= this.#clearestView();
     const { halfX, halfY, relief } = field;
     controls.target.set(0, 0, relief * 0.42);
     let distance = 3 * Math.max(halfX, halfY) * 2;
@@ -1076,7 +1120,7 @@ class SurfaceView {
     // Labels keep their size while the surface shrinks, so the distance has no closed form; it settles in a few steps.
     for (let round = 0; round < 18; round++) {
       camera.setViewOffset(width, height, offsetX, offsetY, width, height);
-      this.#look(HOME_AZIMUTH, HOME_ELEVATION, distance);
+      this.#look(this.home.azimuth, this.home.elevation, distance);
       let [left, right, top, bottom] = [Infinity, -Infinity, Infinity, -Infinity];
       const include = (x, y, halfWidth = 0, halfHeight = 0) => {
         left = Math.min(left, x - halfWidth);
@@ -1103,7 +1147,7 @@ class SurfaceView {
     }
     controls.minDistance = 0.4 * distance;
     controls.maxDistance = 1.8 * distance;
-    this.#look(HOME_AZIMUTH, HOME_ELEVATION, distance);
+    this.#look(this.home.azimuth, this.home.elevation, distance);
     this.#settle();
     this.turned = false;
     this.fitted = [field.x0, field.x1, field.y0, field.y1, field.exaggeration].join();
