@@ -20,10 +20,11 @@ from explorer.measures import MEASURES
 from explorer.own import Own
 from explorer.result import Result
 from explorer.state import chosen_state
+from explorer.status import status
 from explorer.subjects import offer
 from explorer.theme import FATHOM, PAGE_CSS, PAGE_SX, THEME_CONFIG, TOKENS_CSS
 from explorer.tracks import Track, TrainingPath
-from explorer.views.cards import BANNER_CSS, WIDE_ONLY, board, card, head, text, title
+from explorer.views.cards import BANNER_CSS, GIVES_WAY, SWITCH, WIDE_ONLY, board, card, head, text, title, when
 from explorer.views.component import Page
 from explorer.views.contours import MapView
 from explorer.views.curve import CurvePicture, CurveView, curve_key
@@ -40,15 +41,8 @@ from explorer.views.spectrum import SpectrumView
 from explorer.views.surface import Surface3D
 from landscape_engine import ChoiceError, LandscapeError
 
-WORDS = {"idle": "Ready", "running": "Refining", "done": "Done", "canceled": "Canceled", "failed": "Stopped"}
-
 RELIEFS = {"½×": 0.5, "1×": 1.0, "2×": 2.0}
 COARSE = 33  # resolution at first of what is computed at every node
-
-SWITCH = """
-const rest = board.css_classes.filter((name) => !name.startsWith('on-'));
-board.css_classes = [...rest, 'on-' + source.value.toLowerCase()];
-"""
 
 
 class Explorer(pn.viewable.Viewer):
@@ -201,7 +195,10 @@ class Explorer(pn.viewable.Viewer):
 
     def _build_board(self) -> pn.Column:
         nodes, also_nodes = (controls.toggle(self.state.param.show_nodes, "Nodes") for _ in range(2))
-        bands = pn.Row(controls.choice(self.state.param.contours, margin=0), stylesheets=[WIDE_ONLY], margin=0)
+        contours = controls.choice(self.state.param.contours, margin=0)
+        bands = pn.Row(contours, stylesheets=[GIVES_WAY, WIDE_ONLY], margin=0)
+        back = controls.action("Whole plane", lambda event: self._zoom_out())
+        whole = when(self.state.param.window.rx().rx.is_not(None), back, sizing_mode=None)
         relief = controls.choice(self.state.param.relief, options=RELIEFS, margin=0)
         points = controls.toggle(self.state.param.show_points, "Critical points")
         reset = controls.action("Reset view", lambda event: self.surface.param.update(reset=self.surface.reset + 1))
@@ -211,7 +208,13 @@ class Explorer(pn.viewable.Viewer):
         differentiable = self.state.param.measures.rx().rx.pipe(lambda found: "loss" in found)
         cards = board(
             self.banner,
-            card("map", head("Map", bands, points, nodes, on_phone=switches[0]), self.map.view, self.map_key, over_map),
+            card(
+                "map",
+                head("Map", whole, bands, points, nodes, on_phone=switches[0]),
+                self.map.view,
+                self.map_key,
+                over_map,
+            ),
             card("surface", head("Surface", relief, reset, on_phone=switches[1]), self.surface, self.surface_key),
             card("curve", head("Along the line", also_nodes), self.curve.view, self.curve_key, over_curve),
             card("profile", head(self.profile_title), self.profile.view),
@@ -229,20 +232,38 @@ class Explorer(pn.viewable.Viewer):
             seen = (event.x0, event.x1), (event.y0, event.y1)
             self.state.window = None if self.map.is_whole(seen) else seen
 
+    def _zoom_out(self) -> None:
+        self.map.show_whole()
+        self.state.window = None
+
     def _show(self, result: Result | None) -> None:
         if result is None:
             return
         with hold():
             self._follow(result)
-            shape, show = ("line", self._show_curve) if result.request.is_line else ("plane", self._show_plane)
+            show = self._show_curve if result.request.is_line else self._show_plane
             self.shown, self.picture = result, (picture := show(result))
-            alone = [] if len(result.track.stops) > 1 else ["alone"]
-            moves = ["moves"] if self.movement.show(result.subspace.facts) else []
-            self.board.css_classes = [f"on-{self.state.on_phone.lower()}", shape, *alone, *moves]
+            self.movement.show(result.subspace.facts)
+            self._dress()
             self.marker.show(result, picture)
             self._show_profile(result, picture.value_at(result.path)[0])
             self.header.subtitle = subtitle(result)
         self.runner.look_around()
+
+    def _dress(self) -> None:
+        """Tell the board what it shows (see ``cards.board``)."""
+        if self.shown is not None:
+            track, is_line = self.shown.track, self.shown.request.is_line
+            facts = {
+                "alone": len(track.stops) < 2,
+                "moves": self.movement.known,
+                "before": self.state.is_before,
+                "part": self.state.window is not None,
+                "late": self.shown.profile is None,
+            }
+            shape = "line" if is_line else "plane"
+            names = [name for name, is_so in facts.items() if is_so]
+            self.board.css_classes = [f"on-{self.state.on_phone.lower()}", shape, *names]
 
     def _look_around(self) -> None:
         """Tell what is at the marker, now and when more is known."""
@@ -288,30 +309,10 @@ class Explorer(pn.viewable.Viewer):
         self.profile.show(profile_of(result, on_map))
 
     def _status(self) -> None:
-        state, progress = self.state, self.runner.progress
-        more, share = "", 0.0
-        word, search = WORDS[state.phase], self.runner.search
-        before = state.result is not None and state.result.request != state.request
-        earlier = ", the picture is the one before" if before else ""
-        if state.phase == "running" and search is not None:
-            word, share = "Finding the curve", search.count / search.limit
-            more = f"step {search.count} of {search.limit}{earlier}"
-        elif state.phase == "running" and progress.evaluated:
-            rate = progress.evaluated / max(progress.seconds, 1e-3)
-            left = max(0.0, (progress.planned - progress.evaluated) / rate)
-            share = progress.evaluated / max(progress.planned, 1)
-            more = f"{100 * share:.0f} %, {left:.0f} s left, {rate:,.0f} evaluations/s"
-        elif state.phase == "running":
-            more = earlier[2:]
-        elif state.phase == "done" and state.result is not None:
-            nodes = state.result.landscape["evaluated"]
-            spent = f"in {progress.seconds:.1f} s" if progress.evaluated else "known from before"
-            more = f"{int(nodes.sum()):,} of {nodes.size:,} nodes {spent}"
-        elif state.phase in ("canceled", "failed") and state.result is not None:
-            more = earlier[2:] or "the picture is what was found until then"
-        self.header.param.update(phase=state.phase, word=word, more=more, share=share)
-        self.banner.object = f"<p role='alert'>{escape(state.message)}</p>"
-        self.banner.visible = bool(state.message)
+        self._dress()
+        self.header.param.update(phase=self.state.phase, **status(self.state, self.runner)._asdict())
+        self.banner.object = f"<p role='alert'>{escape(self.state.message)}</p>"
+        self.banner.visible = bool(self.state.message)
 
     def _paint(self) -> None:
         for view in (self.map, self.curve, self.profile, self.spectrum):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Callable
 from html import escape
 from typing import Any
 
@@ -42,8 +43,10 @@ HELP = {
     "hessian": "Eigenvectors of the Hessian: across the valley, and where it curves down or least",
     "gradient": "The direction of steepest ascent, through one network of the training",
     "hessian_line": "The eigenvector of the largest curvature: straight across the valley",
-    "connection": "Holds two networks and a curve between them along which the loss stays low",
-    "networks": "The straight line from one network to another that was trained from another seed, and beyond",
+    "connection": "Holds two networks and a curve between them along which the loss stays low. B aligned: the same "
+    "network, its units in the order of A's",
+    "networks": "The straight line from one network to another that was trained from another seed, and beyond. "
+    "Aligned: with its units in the order of the first one's",
 }
 SCALED = "Scales random directions to the weights, so that networks can be compared."
 UNSCALED = "For random directions only: here the axes are distances in parameter space."
@@ -61,6 +64,13 @@ FOOT_CSS = """
 :host { position: sticky; bottom: 0; z-index: 1; background: var(--card); border-top: 1px solid var(--hair);
   margin-top: auto; }
 """
+INTO_VIEW = """
+let left = source.active.length ? 15 : 0  // while what is in it arrives
+const look = () => {
+  if (left-- > 0) { Bokeh.index.find_one(fold)?.el.scrollIntoView({block: "start"}); setTimeout(look, 100) }
+}
+look()
+"""
 INLINE_CSS = """
 :host { display: grid !important; grid-template-columns: repeat(auto-fit, minmax(216px, 1fr)); gap: 0 8px;
   padding: 0 6px 8px; align-content: start; box-sizing: border-box; }
@@ -76,8 +86,16 @@ def _help(words: Any, **options: Any) -> Text:
     return text(param.rx(words).rx.pipe(escape), WORDS_CSS, **{**WIDE, "margin": (0, 10, 4, 10), **options})
 
 
-def _held(result: Result | None, subspace: str) -> str:
+def _told(state: State, words: Callable[[State], str], *names: str) -> Text:
+    """A sentence of help that depends on several choices, which may change at once."""
+    told = _help(words(state))
+    state.param.watch(lambda *events: told.param.update(object=escape(words(state))), list(names))
+    return told
+
+
+def _held(state: State) -> str:
     """What the subspace is, and how much of the training path's movement it holds."""
+    result, subspace = state.result, state.subspace
     known = result is not None and result.request.subspace == subspace and math.isfinite(result.held)
     if result is None or not known or subspace in PAIRED:
         return f"{HELP[subspace]}."
@@ -157,7 +175,7 @@ def _some(parameter: Any, label: str, offered: Any, name: Any, **options: Any) -
 
 def _checkpoints(steps: list[int]) -> dict[str, int]:
     """Checkpoints by their names, none of which is a number: the browser would take it for that of another one."""
-    return {f"{step:,}, checkpoint {k + 1}": k for k, step in enumerate(steps)}
+    return {f"{step:,} (no. {k + 1})": k for k, step in enumerate(steps)}
 
 
 def _pickers(state: State) -> pn.Column:
@@ -244,20 +262,21 @@ def inline_drawer(state: State, runner: Runner) -> pn.Column:
 def _sections(state: State, *beside_model: Any) -> list[pn.Column]:
     """What is chosen, group by group."""
     random = state.param.subspace.rx().rx.pipe(lambda chosen: chosen in RANDOM)
-    measures = state.param.measures.rx()
     log = state.param.metric.rx().rx.pipe(lambda key: MEASURES[key].log)
     numbers = [_number(state, name, label + "," * bool(unit) + unit) for name, (label, unit, _) in NUMBERS.items()]
     scales = {"Log": "log", "Linear": "linear"}
     normalized = state.param.has_statistics.rx()
     statistics = _select(state.param.statistics, "Batch normalization", STATISTICS)
     advanced = pn.Column(
-        pn.Row(*numbers),
+        pn.Row(*numbers, margin=(0, 6)),
         _help(ADVANCED),
         when(normalized, statistics, _help(state.param.statistics.doc)),
         _save_plane(state),
+        margin=(0, -8),  # as far in as what is above it
     )
     fold = pmui.Accordion(disable_gutters=True, margin=(10, 0, 0, 0), **WIDE)
     fold.append(("Advanced", when(fold.param.active.rx().rx.pipe(bool), advanced)))
+    fold.jscallback(args={"fold": fold}, active=INTO_VIEW)
     groups = [
         [
             _heading("Model and data"),
@@ -275,7 +294,9 @@ def _sections(state: State, *beside_model: Any) -> list[pn.Column]:
         [
             _heading("What to measure"),
             _measure(state),
-            _help(state.param.metric.rx().rx.pipe(lambda key, m: f"{m.get(key, MEASURES[key]).help}.", measures)),
+            _told(
+                state, lambda now: f"{now.measures.get(now.metric, MEASURES[now.metric]).help}.", "metric", "measures"
+            ),
             choice(state.param.scale, options=scales, visible=log, **WIDE),
             _help(log.rx.where("Color scale: log shows the floor of the valley.", "It is drawn on a linear scale.")),
         ],
@@ -284,7 +305,7 @@ def _sections(state: State, *beside_model: Any) -> list[pn.Column]:
             _some(state.param.subspace, "Subspace", state.param.places, SUBSPACES.__getitem__),
             _pickers(state),
             _plane_file(state),
-            _help(state.param.result.rx().rx.pipe(_held, state.param.subspace.rx())),
+            _told(state, _held, "result", "subspace"),
             when(state.param.subspace.rx() == "connection", _select(state.param.way, "Connecting path", WAYS)),
             _select(state.param.normalization, "Normalization", NORMALIZATIONS, disabled=random.rx.not_()),
             _help(random.rx.where(SCALED, UNSCALED)),

@@ -48,6 +48,7 @@ class _Job:
         self.looked, self.go = threading.Event(), threading.Event()
         self.progress = le.Progress(0, 0, 0.0)
         self.search: le.Step | None = None
+        self.expected = 0  # evaluations, before they are planned
         self.thread = threading.Thread(target=self._run, name="landscape", daemon=True)
 
     def _run(self) -> None:
@@ -80,6 +81,7 @@ class _Job:
         drive = f"{request.split}_{request.metric}"
         driver = next((m for m in metrics if m.name == drive and m.smooth), None)
         start = source.recall(request, {m.name for m in metrics})
+        self.expected = 0 if start is not None else cost.evaluations(request)
         exact: dict[str, Profile] = {}
         for landscape in le.refine(
             metrics,
@@ -152,11 +154,15 @@ class Runner:
 
     Attributes:
         held: Whether results wait until the page is there.
+        progress: Of the run.
+        planned: Its evaluations, those that are expected included.
+        share: Of it that is done, which never falls back.
+        search: How far the search for a curve before it is; None where there is none.
     """
 
     def __init__(self, state: State) -> None:
         self.state = state
-        self.progress = le.Progress(0, 0, 0.0)
+        self.progress, self.planned, self.share = le.Progress(0, 0, 0.0), 0, 0.0
         self.search: le.Step | None = None
         self.on_progress: Callable[[], None] = lambda: None
         self._job: _Job | None = None
@@ -222,7 +228,8 @@ class Runner:
     def start(self, delay: float = 0.0) -> None:
         """Call off the running job and start the one that answers the choices, after a delay."""
         self._call_off()
-        self._requested, self.search, self.progress = self.state.request, None, le.Progress(0, 0, 0.0)
+        self._requested, self.search = self.state.request, None
+        self.progress, self.planned, self.share = le.Progress(0, 0, 0.0), 0, 0.0
         self.state.param.update(phase="running", message="", cost=self._cost(0))
         self._timer = threading.Timer(delay, self._begin, [self.state.request])
         self._timer.daemon = True
@@ -377,6 +384,8 @@ class Runner:
                 return
         job, phase, message, result = mail[0]
         self.progress, self.search = job.progress, job.search
+        self.planned = max(self.progress.planned, job.expected)
+        self.share = max(self.share, self.progress.evaluated / max(self.planned, 1))
         found: dict[str, Any] = {"phase": phase}
         if self.progress.evaluated >= TELLING:
             self._pace[cost.kind(job.request)] = self.progress.seconds / self.progress.evaluated

@@ -43,6 +43,23 @@ def format_level(level: float) -> str:
     return format_number(level, max(1, digits))
 
 
+def said_error(error: float, share: float, scale: str) -> str:
+    """A largest error in words: of the value on a log scale, where errors are factors, else of the range.
+
+    Args:
+        error: In the units of the scale, natural logarithms or the metric's own.
+        share: The same as a share of the range.
+        scale: "log" or "linear".
+    """
+    if error == 0:
+        return "0"
+    if scale != "log" or not math.isfinite(error):
+        return f"{percent(share)} of the range"
+    if error < 1:
+        return f"{percent(math.expm1(error))} of the value"
+    return f"a factor of {format_number(math.exp(min(error, 700)), 2)}"
+
+
 def percent(share: float) -> str:
     """A share in percent: one decimal, more where that would read 0."""
     if not math.isfinite(share):

@@ -173,6 +173,11 @@ class State(param.Parameterized):
             self.window = None
 
     @property
+    def is_before(self) -> bool:
+        """Whether what is shown answers other choices than those that are made."""
+        return self.result is not None and self.result.request != self.request
+
+    @property
     def request(self) -> Request:
         """The choices as one value. Only what is positive has a log scale; only random directions have a seed."""
         random = self.subspace in RANDOM

@@ -174,6 +174,7 @@ def _controls(colors: dict[str, str]) -> dict[str, Any]:
 
 def _toggle(colors: dict[str, str]) -> dict[str, Any]:
     return {
+        "fontSize": "0.8125rem",
         "textTransform": "none",
         "padding": "4px 10px",
         "color": colors["ink2"],

@@ -7,6 +7,7 @@ import time
 import pytest
 import xarray as xr
 
+import landscape_engine as le
 from explorer import jobs, sources
 from explorer.jobs import Runner
 from explorer.profiles import profiles
@@ -218,6 +219,32 @@ def test_a_model_with_choices_of_its_own_is_one_choice(monkeypatch):
         ("cartpole_policy", "return", 33, "trajectory"),
         ("two_seeds", "loss", 33, "connection"),
     ]
+
+
+def test_what_the_drawer_says_of_a_metric_is_of_the_one_that_is_chosen(monkeypatch):
+    from explorer.app import Explorer
+    from explorer.controls import drawer
+
+    explorer = Explorer()
+    finish(explorer.runner)
+    monkeypatch.setattr(Runner, "start", lambda self, delay: None)
+    said = drawer(explorer.state, explorer.runner)
+    for model in ("cartpole_policy", "spirals_mlp", "cartpole_policy"):
+        explorer.state.model = model
+        help_of = explorer.state.measures[explorer.state.metric].help
+        assert f"{help_of}." in [pane.object for pane in said.select(lambda pane: hasattr(pane, "object"))]
+    explorer.runner.close()
+
+
+def test_the_share_that_is_done_never_falls_back_though_more_is_planned(runner):
+    job = jobs._Job(runner, runner.state.request)
+    runner._job = job
+    shares = []
+    for evaluated, planned in ((81, 90), (90, 200), (200, 400), (400, 400)):
+        job.progress = le.Progress(evaluated, planned, 1.0)
+        runner.post(job, "running", "", None)
+        shares.append(runner.share)
+    assert shares == sorted(shares) and shares[-1] == 1
 
 
 def test_canceling_while_the_run_is_about_to_start_starts_nothing(runner, monkeypatch):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from types import SimpleNamespace
 
 import numpy as np
@@ -11,12 +12,13 @@ import xarray as xr
 import landscape_engine as le
 from explorer import sources
 from explorer.measures import MEASURES
-from explorer.numbers import format_error, format_number
+from explorer.numbers import format_error, format_number, said_error
 from explorer.result import Result
 from explorer.state import State
 from explorer.theme import DARK, FATHOM
 from explorer.tracks import Connection, TrainingPath
 from explorer.views.contours import MapView
+from explorer.views.inspector import Reading, inspector_html
 from explorer.views.key import map_key
 from explorer.views.labels import pixels
 from explorer.views.lines import STYLES, Bracket, Drawn, ProfilePicture
@@ -284,6 +286,31 @@ def test_format_error() -> None:
     assert format_error(0.0002, 0.666) == "< 0.001"
     assert format_error(1.1e-5, 4.1e-4) == "0.11 × 10⁻⁴"
     assert format_error(float("nan"), 1.0) == "unknown"
+
+
+@pytest.mark.parametrize(
+    ("scale", "error", "words"),
+    [
+        ("linear", 0.05, "0.5 % of the range"),  # which is 10
+        ("log", math.log(1.02), "2.0 % of the value"),
+        ("log", math.log(12), "a factor of 12"),
+        ("log", 0.0, "0"),
+        ("log", math.nan, "unknown of the range"),
+    ],
+)
+def test_an_error_is_told_as_what_it_is_a_share_of(scale: str, error: float, words: str) -> None:
+    assert said_error(error, error / 10, scale) == words
+
+
+def test_the_verdict_tells_of_other_places_while_the_picture_may_be_far_off_there() -> None:
+    reading = Reading(
+        where="step 1", metric="loss", units="nats", names=("training loss",), true=1.0, stderr=math.nan, others=(),
+        accuracy={}, on_map=1.0, map_error=0.0, residual=0.0, share=0.0,
+    )  # fmt: skip
+    assert 'class="verdict ok">The map can be trusted here' in inspector_html(reading)
+    words = inspector_html(reading._replace(elsewhere="37.0 % of the range"))
+    assert 'class="verdict warn">' in words
+    assert "Elsewhere it may still be off by 37.0 % of the range." in words
 
 
 def test_zoom_survives_refinement_but_not_another_plane() -> None:

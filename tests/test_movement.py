@@ -26,5 +26,7 @@ def test_the_directions_without_a_bar_of_their_own_are_told_together_and_fit():
 
 def test_a_plane_of_other_directions_has_no_shares():
     view = MovementView()
-    assert view.show({"spectrum": [0.9, 0.1]}) and "PC 2" in view.view.object
-    assert not view.show({"kind": "random"}) and view.view.object == ""
+    view.show({"spectrum": [0.9, 0.1]})
+    assert view.known and "PC 2" in view.view.object
+    view.show({"kind": "random"})
+    assert not view.known and view.view.object == ""

@@ -4,6 +4,8 @@ import threading
 import time
 
 import numpy as np
+import pytest
+from scipy.interpolate import RegularGridInterpolator
 
 from explorer.theme import DARK
 from page import DEEP, assert_fits, choose, marked, pixel, wait
@@ -135,7 +137,7 @@ def test_a_line_between_checkpoints_is_one_curve_at_full_width(visit):
     landscape, profile = explorer.state.result.landscape["train_loss"], explorer.state.result.profile["train_loss"]
     for alpha, k in ((0, 0), (1, -1)):
         np.testing.assert_allclose(landscape.sel(alpha=alpha), profile[k], rtol=1e-5)
-    choose(page, "From step", "42, checkpoint")  # there is a 42nd checkpoint, too
+    choose(page, "From step", "42 (no.")  # there is a 42nd checkpoint, too
     wait(page, lambda: explorer.state.phase == "done" and explorer.state.result.request.checkpoints[0] > 0)
     start = explorer.state.result.request.checkpoints[0]
     assert explorer.state.steps[start] == 42
@@ -261,10 +263,15 @@ def test_changing_the_seed_ten_times_leaves_one_job_and_the_last_seed_s_picture(
 
 
 def test_bad_input_is_one_sentence_and_the_picture_stays(visit):
-    page, explorer = visit()
+    page, explorer = visit(width=1280, height=800)
     before = explorer.state.result
     page.get_by_text("Advanced").first.click()
-    field = page.get_by_label("Tolerance, %").first
+    field, foot = page.get_by_label("Tolerance, %").first, page.get_by_role("button", name="Run again").first
+    field.wait_for()
+    page.wait_for_function(
+        "([a, b]) => a.getBoundingClientRect().bottom < b.getBoundingClientRect().top",
+        arg=[field.element_handle(), foot.element_handle()],
+    )  # it comes into view by itself
     for text in ("-1", "small"):
         field.fill(text)
         field.press("Enter")
@@ -360,3 +367,36 @@ def test_a_phone_shows_the_map_or_the_surface_and_hides_the_choices(visit):
     assert page.evaluate("deep('.bk-map')[0].offsetWidth") == 0
     page.get_by_label("Open drawer").click()
     page.get_by_text("Where to look").first.wait_for()
+
+
+def is_hidden(picture, point, azimuth):
+    """Whether the surface hides a point of it from an eye far away in a direction: a ray in small steps."""
+    (x0, x1), (y0, y1) = picture.x_bounds, picture.y_bounds
+    size = min(x1 - x0, y1 - y0)
+    relief = max(
+        0.62, 0.3 * max(x1 - x0, y1 - y0) / size
+    )  # as high as the surface is drawn, the plane's short side is 1
+    low, high = picture.low, picture.high
+    height = RegularGridInterpolator((picture.y, picture.x), relief * (picture.z - low) / (high - low), "linear")
+    ray = np.arange(1, 4000)[:, None] / 1000
+    across = np.array(point)[None] + size * ray * [np.cos(azimuth), np.sin(azimuth)]
+    inside = (across >= [x0, y0]).all(1) & (across <= [x1, y1]).all(1)
+    eye = float(height(point[::-1])[0]) + 0.02 * relief + ray[inside, 0] * np.tan(np.radians(33))
+    return bool((height(across[inside][:, ::-1]) > eye).any())
+
+
+def test_the_surface_opens_on_a_side_from_which_the_end_of_the_path_is_seen(visit):
+    page, explorer = visit()
+    usual = np.radians(-58)
+
+    def side():
+        x, y, _ = (float(c) for c in surface(page, "camera").split(","))
+        return np.arctan2(y, x)
+
+    end = explorer.state.result.path[-1]
+    assert side() == pytest.approx(usual, abs=0.01) and not is_hidden(explorer.picture, end, side())
+    choose(page, "Model", "spirals_mlp")
+    wait(page, lambda: explorer.state.phase == "done" and explorer.state.result.request.model == "spirals_mlp")
+    page.wait_for_function("deep('.surface3d')[0].dataset.size === '129 x 129'")
+    end = explorer.state.result.path[-1]
+    assert is_hidden(explorer.picture, end, usual) and not is_hidden(explorer.picture, end, side())

@@ -197,9 +197,11 @@ def test_while_a_curve_is_sought_the_header_says_that_the_picture_is_the_one_bef
     explorer.runner._document.add_next_tick_callback(lambda: setattr(explorer.state, "samples", 20))
     page.get_by_text("Finding the curve").first.wait_for()
     page.get_by_text(re.compile(r"step \d+ of \d+, the picture is the one before")).first.wait_for()
+    dim = "getComputedStyle(deep('.bk-map')[0]).opacity"
+    page.wait_for_function(f"{dim} < 0.5")
     at_ease.set()
     wait(page, lambda: explorer.state.phase == "done" and explorer.state.result.request.samples == 20, 60)
-    page.wait_for_function("!deep('.more').some(e => e.textContent.includes('before'))")
+    page.wait_for_function(f"!deep('.more').some(e => e.textContent.includes('before')) && {dim} === '1'")
 
 
 def test_nothing_scrolls_sideways_with_two_networks(open_two):

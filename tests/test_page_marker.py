@@ -118,7 +118,10 @@ def test_what_is_zoomed_into_is_refined_further_and_a_reset_shows_the_whole_agai
     corner = ((-12.0, -8.0), (4.0, 8.0))  # without the path: fewer names, which must not end in an error
     explorer.runner._document.add_next_tick_callback(lambda: setattr(explorer.state, "window", corner))
     wait(page, lambda: explorer.state.result.request.window == corner and explorer.state.phase == "done")
-    page.wait_for_timeout(500)
+    page.get_by_role("button", name="Whole plane").click()
+    wait(page, lambda: explorer.state.result.request == whole.request and explorer.state.phase == "done")
+    expect(page.get_by_role("button", name="Whole plane")).to_be_hidden()
+    assert (explorer.map.figure.x_range.start, explorer.map.figure.x_range.end) == whole.subspace.bounds[0]
 
 
 def test_a_marker_off_the_path_is_shown_to_be_and_comes_back_and_each_direction_has_its_share(visit):

@@ -18,12 +18,19 @@ BOARD_CSS = """
 .bk-banner, .bk-curve, .bk-spectrum { grid-column: 1 / -1; }
 :host(.moves) .bk-spectrum { grid-column: span 8; } .bk-movement { grid-column: span 4; }
 :host(:not(.moves)) .bk-movement { display: none !important; }
+.bk-map, .bk-surface, .bk-curve, .bk-profile, .bk-inspector { transition: opacity var(--t-mid, 200ms); }
+:host(.before) :is(.bk-map, .bk-surface, .bk-curve, .bk-profile, .bk-inspector),
+:host(.late) :is(.bk-profile, .bk-inspector) { opacity: .45; transition-delay: 300ms; }
 @media (max-width: 1100px) { .bk-profile, .bk-inspector, .bk-movement, :host(.moves) .bk-spectrum {
   grid-column: 1 / -1; } }
-@media (max-width: 900px) { :host { gap: 12px; padding: 12px; } }
+@media (max-width: 900px) { :host(.part) { --part-tools: none; } :host { gap: 12px; padding: 12px; } }
 @media (max-width: 600px) { :host { gap: 8px; padding: 8px; } .bk-map, .bk-surface { grid-column: 1 / -1; }
   .bk-surface { min-height: 380px; }
   :host(.on-map) .bk-surface, :host(.on-surface) .bk-map { display: none !important; } }
+"""
+SWITCH = """
+const rest = board.css_classes.filter((name) => !name.startsWith('on-'));
+board.css_classes = [...rest, 'on-' + source.value.toLowerCase()];
 """
 CARD_CSS = """
 :host { background: var(--card); border: 1px solid var(--hair); border-radius: var(--r-card); min-width: 0;
@@ -43,6 +50,7 @@ BANNER_CSS = """
 p { margin: 0; padding: 12px 16px; background: var(--error-soft); border: 1px solid var(--error);
   border-radius: var(--r-card); }
 """
+GIVES_WAY = "@media (max-width: 900px) { :host { display: var(--part-tools, flex) !important; } }"
 WIDE_ONLY = "@media (max-width: 600px) { :host { display: none !important; } }"
 PHONE_ONLY = "@media (min-width: 601px) { :host { display: none !important; } }"
 
@@ -89,20 +97,22 @@ def board(*cards: Any) -> pn.Column:
 
     Its classes say what is shown: ``plane`` (map and surface; of these a phone shows one, by ``on-map`` or
     ``on-surface``) or ``line`` (the curve), ``alone`` where there is no track to follow, ``moves`` where it is
-    known how much of the movement of a training each direction holds.
+    known how much of the movement of a training each direction holds. What answers other choices than those that are
+    made is dimmed: all pictures (``before``), or those of the exact values, which take longer (``late``).
     """
     css = {"stylesheets": [BOARD_CSS], "css_classes": ["on-map", "plane"]}
     return pn.Column(*cards, **css, sizing_mode="stretch_both", margin=0)
 
 
-def when(wanted: Any, *children: Any) -> pn.Column:
+def when(wanted: Any, *children: Any, **options: Any) -> pn.Column:
     """Children that are in sight while something is so; before it was so once, they are no part of the page.
 
     Args:
         wanted: A reactive expression.
         *children: What is shown.
+        **options: Of the column that holds them.
     """
-    place = pn.Column(visible=wanted, margin=0, sizing_mode="stretch_width")
+    place = pn.Column(visible=wanted, **{"margin": 0, "sizing_mode": "stretch_width", **options})
 
     def fill(now: bool) -> None:
         if now and not place.objects:

@@ -9,6 +9,7 @@ from bokeh.plotting import figure
 
 from explorer.numbers import format_level
 from explorer.theme import DARK, LIGHT, MAP_HERE, MAP_INK, apply_theme
+from explorer.views.layers import color_alone
 from explorer.views.picture import Picture
 
 WIDTH, LEFT = 68, 4  # px: the frame takes 22, of which the bands take the right 14 and the pointer the rest and LEFT
@@ -54,10 +55,17 @@ class ColorBar:
             source=self.pointer, marker="triangle", angle=-math.pi / 2, size=11, fill_color=MAP_HERE, level="overlay"
         )
 
-    def show(self, picture: Picture) -> None:
-        """Draw the bands of a picture; the pointer stays."""
+    def show(self, picture: Picture, alone: tuple[float, float] | None = None) -> None:
+        """Draw the bands of a picture; the pointer stays.
+
+        Args:
+            picture: What is drawn.
+            alone: See ``layers.line_columns``; the bar has the colors that the lines have.
+        """
         edges = picture.edges
-        self._bands.data = {"bottom": edges[:-1], "top": edges[1:], "color": list(picture.band_colors)}
+        pairs = zip(edges[:-1], edges[1:], strict=True)
+        colors = [color_alone(picture, (low + high) / 2, alone) for low, high in pairs] if alone else None
+        self._bands.data = {"bottom": edges[:-1], "top": edges[1:], "color": colors or list(picture.band_colors)}
         self._range.data = {"bottom": [picture.low], "top": [picture.high]}
         self.figure.y_range.update(start=picture.low, end=picture.high)
         ticks = _ticks(picture)

@@ -178,7 +178,6 @@ class MapView:
         self._scale.data = {"log": [picture.scale == "log"]}
         fill(self._strokes, stroke_columns(picture), 2 * len(STROKES))
         fill(self._signs, sign_columns(picture))
-        self.bar.show(picture)
 
     def is_whole(self, seen: tuple[tuple[float, float], tuple[float, float]]) -> bool:
         """Whether a part of the plane is all of it."""
@@ -187,6 +186,11 @@ class MapView:
             np.allclose(part, (r.reset_start, r.reset_end), rtol=0, atol=1e-3 * abs(r.reset_end - r.reset_start))
             for part, r in zip(seen, ranges, strict=True)
         )
+
+    def show_whole(self) -> None:
+        """Zoom out to the whole plane."""
+        for axis_range in (self.figure.x_range, self.figure.y_range):
+            axis_range.update(start=axis_range.reset_start, end=axis_range.reset_end)
 
     def show_nodes(self, visible: bool) -> None:
         """Show or hide the nodes that were computed."""
@@ -211,10 +215,11 @@ class MapView:
         self._hatch.glyph.update(hatch_color=colors["edge"], fill_color=colors["sunken"])
 
     def _paint_lines(self) -> None:
-        """Draw the contour lines and their labels."""
+        """Draw the contour lines and their labels, and the bar in their colors."""
         if self._picture is None:
             return
         picture, alone = self._picture, COLORS_ALONE[self._dark] if self._only_lines else None
+        self.bar.show(picture, alone)
         fill(self._lines, line_columns(picture, alone), 2 * (MOST_LEVELS + 1))
         labels = contour_labels(picture, covered(picture, self._written))
         columns = {name: [getattr(label, name) for label in labels] for name in Label._fields}

@@ -12,8 +12,9 @@ from bokeh.models import ColumnDataSource, FixedTicker, HoverTool, Range1d, Span
 from bokeh.plotting import figure
 from numpy.typing import NDArray
 
-from explorer.numbers import format_error, format_number, percent
+from explorer.numbers import format_error, format_number, said_error
 from explorer.theme import DARK, LIGHT, apply_theme, without_outline
+from explorer.views.key import BEST
 from explorer.views.ticks import drawn, tick_values
 
 Array = NDArray[np.float64]
@@ -66,6 +67,11 @@ class CurvePicture:
         span = float(np.ptp(finite)) if finite.size else 0.0
         return float(self.error.max()) / span if span else 0.0
 
+    @property
+    def said_error(self) -> str:
+        """The largest estimated error in words."""
+        return said_error(float(self.error.max()), self.error_share, self.scale)
+
     def best(self) -> tuple[float, float]:
         """Coordinate and value of the lowest node, of the highest if high is better."""
         height = -self.values if self.high_is_better else self.values
@@ -96,7 +102,7 @@ class CurveView:
         self.marker = ColumnDataSource({"x": [], "y": []})
         names = ("x", "y", "low", "high", "value", "origin", "place")
         self._table = ColumnDataSource({name: [] for name in names})
-        self._nodes = ColumnDataSource({"x": [], "y": []})
+        self._nodes, self._best = (ColumnDataSource({"x": [], "y": []}) for _ in range(2))
         self.figure = figure(
             sizing_mode="stretch_width",
             height=TOP + HEIGHT + BOTTOM,
@@ -118,6 +124,7 @@ class CurveView:
         self._line = self.figure.line(source=self._table, line_width=2.2, line_join="round")
         self._dots = self.figure.scatter(source=self._nodes, size=5, line_width=1, visible=False)
         self._spans = [Span(location=x, dimension="height", line_dash=[4, 3]) for x in (0, 1)]
+        self._lowest = self.figure.scatter(source=self._best, marker="cross", size=12, line_width=2, level="overlay")
         self._here = self.figure.scatter(source=self.marker, size=12, line_width=2, level="overlay")
         for span in self._spans:
             self.figure.add_layout(span)
@@ -139,6 +146,8 @@ class CurveView:
             **_texts(picture),
         }
         self._nodes.data = {"x": picture.x[picture.evaluated], "y": z[picture.evaluated]}
+        best = picture.x == picture.best()[0]
+        self._best.data = {"x": picture.x[best], "y": z[best]}
         finite = z[np.isfinite(z)]
         low, high = (float(finite.min()), float(finite.max())) if finite.size else (0.0, 1.0)
         pad = 0.06 * (high - low or 1)
@@ -159,6 +168,7 @@ class CurveView:
         self.figure.outline_line_color = None
         self._line.glyph.line_color = self._band.glyph.fill_color = colors["ink"]
         self._dots.glyph.update(fill_color=colors["card"], line_color=colors["ink"])
+        self._lowest.glyph.line_color = colors["ink"]
         self._here.glyph.update(fill_color=colors["here"], line_color=colors["card"])
         for span in self._spans:
             span.line_color = colors["edge"]
@@ -180,9 +190,10 @@ def curve_key(picture: CurvePicture) -> str:
     where, value = picture.best()
     extreme = "highest" if picture.high_is_better else "lowest"
     nodes = f"{int(picture.evaluated.sum()):,} of {picture.evaluated.size:,} nodes computed"
+    edge = ", on the edge" * (where in (picture.x[0], picture.x[-1]))
     return (
-        f"<div class='row'><span>{extreme}, {format_number(value)} at α {format_number(where, 2)}</span>"
-        f"<span>{nodes}, estimated error {percent(picture.error_share)}</span></div>"
+        f"<div class='row'><span>{BEST}{extreme}, {format_number(value)} at α {format_number(where, 2)}{edge}</span>"
+        f"<span>{nodes}, estimated error {picture.said_error}</span></div>"
     )
 
 

@@ -16,6 +16,7 @@ class Reading(NamedTuple):
     """What is known at the marker: ``true`` on the set the map shows, ``others`` on other ones, their errors.
 
     ``gradient_norm`` comes a little later; None says that it may. ``nearest`` is a checkpoint and its distance.
+    ``elsewhere`` is how far off the picture may be at other places, in words, while that is much.
     """
 
     where: str
@@ -36,6 +37,7 @@ class Reading(NamedTuple):
     gradient_norm: float | None = None
     nearest: tuple[str, float] | None = None
     picked: bool = False
+    elsewhere: str = ""
 
 
 def _verdict(r: Reading) -> tuple[str, str]:
@@ -50,6 +52,11 @@ def _verdict(r: Reading) -> tuple[str, str]:
     gap = (r.on_map - r.true) / abs(r.true) if r.true else math.inf if r.on_map else 0.0
     if abs(gap) <= TRUSTED:
         percent = max(1, math.ceil(abs(gap) * 100))
+        if r.elsewhere:
+            return "warn", (
+                f"The {shown} is right here, within {percent} % of this network’s {r.metric}. "
+                f"Elsewhere it may still be off by {r.elsewhere}."
+            )
         return "ok", f"The {shown} can be trusted here: its {r.metric} is within {percent} % of this network’s."
     side = "higher" if gap > 0 else "lower"
     size = f"{abs(gap) * 100:.0f} % {side}" if math.isfinite(gap) else side
@@ -101,7 +108,7 @@ def inspector_html(r: Reading, does: str = "") -> str:
             for name, (value, stderr) in zip(r.names[1:], r.others, strict=True)
         ),
         _accuracy(r.accuracy) if r.accuracy else "",
-        _gradient(r.gradient_norm),
+        _gradient(r.gradient_norm) if r.metric != "gradient norm" else "",
         _row(f"Distance from {r.nearest[0]}", format_number(r.nearest[1], 2)) if r.nearest is not None else "",
         "" if r.picked else _row(f"Distance from the {r.place}", "0" if on_it else format_number(r.residual, 2), share),
     ]

@@ -21,10 +21,10 @@ _LINES = {
     "aligned": _LINE.format("M3 4H7M14 4H18M25 4H29", 4.4, "square", 1.8, "butt"),
 }
 NAMES = {"path": "training path, projected", "curve": "curve", "straight": "straight line"}
-_BEST = """<svg width="13" height="13"><path d="M6.5 1V12M1 6.5H12" stroke="currentColor" stroke-width="2"/></svg>"""
+BEST = """<svg width="13" height="13"><path d="M6.5 1V12M1 6.5H12" stroke="currentColor" stroke-width="2"/></svg>"""
 _SADDLE = """<svg width="13" height="13"><path d="M2.5 2.5L10.5 10.5M2.5 10.5L10.5 2.5" stroke="currentColor"
 stroke-width="2"/></svg>"""
-_KINDS = {"minimum": _BEST, "maximum": _BEST, "saddle": _SADDLE}
+_KINDS = {"minimum": BEST, "maximum": BEST, "saddle": _SADDLE}
 _DASHED = """<svg width="24" height="4"><path d="M0 2H24" stroke="currentColor" stroke-width="1.4"
 stroke-dasharray="4 3"/></svg>"""
 
@@ -68,7 +68,7 @@ def map_key(picture: Picture, held: float, off: float = 0.0, points: str = "") -
         alpha, beta, value = picture.best()
         place = f"α {format_number(alpha, 2)}, β {format_number(beta, 2)}"
         edge = alpha in picture.x_bounds or beta in picture.y_bounds
-        best = f"{_BEST}{extreme}, {format_number(value)} at {place}{', on the edge' * edge}"
+        best = f"{BEST}{extreme}, {format_number(value)} at {place}{', on the edge' * edge}"
         if "straight" in styles:  # three ways fill their line
             points = points or f"<span>{best}</span>"
         else:
@@ -76,5 +76,5 @@ def map_key(picture: Picture, held: float, off: float = 0.0, points: str = "") -
     dashed = any(line.dashed for line in picture.lines())
     doubt = f"{_DASHED}may still move, error" if dashed else "estimated error"
     lines = "".join(f"<span>{item}</span>" for item in items)
-    below = f"<div class='fit'>{points}</div><span>{doubt} {percent(picture.error_share)} of the range</span>"
+    below = f"<div class='fit'>{points}</div><span>{doubt} {picture.said_error}</span>"
     return f"<div class='row lines'>{lines}</div><div class='row below'>{below}</div>"

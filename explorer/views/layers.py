@@ -61,13 +61,18 @@ def line_columns(picture: Picture, alone: tuple[float, float] | None = None) -> 
         dark = luminance(picture.color_of(picture.transform(level))) < 0.08
         color, width, alpha = MAP_LIGHT if dark else MAP_INK, _LINE_WIDTHS[major], _LINE_ALPHAS[major]
         if alone is not None:
-            first, last = alone
-            share = (picture.transform(level) - picture.low) / (picture.high - picture.low)
-            color, alpha = FATHOM[round((first + share * (last - first)) * (len(FATHOM) - 1))], 1.0
+            color, alpha = color_alone(picture, picture.transform(level), alone), 1.0
             width += 0.6
         xs, ys = _joined([run.x for run in runs]), _joined([run.y for run in runs])
         rows.append((xs, ys, color, width, alpha, dash, 0, "butt"))
     return _columns(rows, LINE)
+
+
+def color_alone(picture: Picture, z: float, seen: tuple[float, float]) -> str:
+    """The color of a transformed value where there are no bands: of the part of the colormap that is seen there."""
+    first, last = seen
+    share = (z - picture.low) / (picture.high - picture.low)
+    return FATHOM[round((first + share * (last - first)) * (len(FATHOM) - 1))]
 
 
 def stroke_columns(picture: Picture) -> dict[str, list[Any]]:

@@ -25,16 +25,18 @@ class MovementView:
 
     Attributes:
         view: What is shown.
+        known: Whether it is known.
     """
 
     def __init__(self) -> None:
+        self.known = False
         self.view = text("", CSS, sizing_mode="stretch_width")
 
-    def show(self, facts: Mapping[str, Any]) -> bool:
-        """Show what is known of a subspace; whether it is."""
+    def show(self, facts: Mapping[str, Any]) -> None:
+        """Show what is known of a subspace."""
         shares = facts.get("spectrum")
+        self.known = bool(shares)
         self.view.object = movement_html(shares) if shares else ""
-        return bool(shares)
 
 
 def movement_html(shares: Sequence[float], drawn: int = 2) -> str:

@@ -12,6 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.ndimage import distance_transform_edt
 
+from explorer.numbers import said_error
 from explorer.theme import FATHOM
 
 Array = NDArray[Any]
@@ -194,6 +195,11 @@ class Picture:
     def error_share(self) -> float:
         """The largest estimated error as a share of the range; NaN where one is not known."""
         return float(self.error.max()) / (self.high - self.low)
+
+    @property
+    def said_error(self) -> str:
+        """The largest estimated error in words."""
+        return said_error(float(self.error.max()), self.error_share, self.scale)
 
     def is_major(self, level: float) -> bool:
         """Whether a level bears a label and the heavier line."""

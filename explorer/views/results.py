@@ -16,7 +16,7 @@ from explorer.result import Result
 from explorer.state import DERIVED, SET_NAMES, SPLITS, SUBSPACES, Marker
 from explorer.tracks import LINE_NAMES, PER_INTERVAL
 from explorer.views.curve import CurvePicture
-from explorer.views.inspector import Reading
+from explorer.views.inspector import TRUSTED, Reading
 from explorer.views.lines import Bracket, Drawn, ProfilePicture
 from explorer.views.picture import Array, Mark, Picture, Stroke
 
@@ -262,7 +262,13 @@ def reading_of(
         gradient_norm=slope if here is None else here.gradient_norm,
         nearest=place.nearest,
         picked=at.picked is not None,
+        elsewhere=picture.said_error if _doubt(picture) > TRUSTED else "",
     )
+
+
+def _doubt(picture: Picture | CurvePicture) -> float:
+    """The largest estimated error, as a share of the value on a log scale, else of the range."""
+    return float(np.expm1(picture.error.max())) if picture.scale == "log" else picture.error_share
 
 
 class _Place(NamedTuple):

@@ -11,7 +11,7 @@ from bokeh.models import ColumnDataSource, FixedTicker, Range1d
 from bokeh.plotting import figure
 
 from explorer.numbers import format_error, format_number
-from explorer.spectrum import Spectrum
+from explorer.spectrum import TOLERANCE, Spectrum
 from explorer.state import SET_NAMES
 from explorer.theme import DARK, LIGHT, apply_theme
 from explorer.views.cards import text
@@ -103,12 +103,17 @@ def spectrum_html(found: Spectrum) -> str:
         ("Positive curvature, by size", f"{share:.0f} %", f"± {doubt:.1f} %"),
         ("Gradient norm", format_number(found.gradient_norm), ""),
     ]
-    body = "".join(f"<tr><th>{escape(k)}</th><td><small>{escape(note)}</small> {v}</td></tr>" for k, v, note in rows)
+    body = "".join(f"<tr><th>{escape(k)}</th><td>{v} <small>{escape(note)}</small></td></tr>" for k, v, note in rows)
     data = f"{SET_NAMES[found.split]} loss".strip()
     stable = (
         f" Gradient descent is stable here below a learning rate of 2 / λ max = <b>{format_number(2 / largest)}</b>."
     )
+    bent = (
+        " λ min is below 0: in its direction the loss curves down, so this network is no minimum."
+        if smallest < -TOLERANCE * abs(largest)
+        else ""
+    )
     return (
         f"<p>{found.where[:1].upper()}{found.where[1:]}, {data}. Triangles: the five largest and the five "
-        f"smallest eigenvalues.{stable}</p><table>{body}</table>"
+        f"smallest eigenvalues.{stable}{bent}</p><table>{body}</table>"
     )
