@@ -95,6 +95,8 @@ def _told(state: State, words: Callable[[State], str], *names: str) -> Text:
 
 def _held(state: State) -> str:
     """What the subspace is, and how much of the training path's movement it holds."""
+    if state.is_incomplete:
+        return "No saved plane is open. Open a file that Save this plane has written: it is under Advanced."
     result, subspace = state.result, state.subspace
     known = result is not None and result.request.subspace == subspace and math.isfinite(result.held)
     if result is None or not known or subspace in PAIRED:
@@ -305,7 +307,7 @@ def _sections(state: State, *beside_model: Any) -> list[pn.Column]:
             _some(state.param.subspace, "Subspace", state.param.places, SUBSPACES.__getitem__),
             _pickers(state),
             _plane_file(state),
-            _told(state, _held, "result", "subspace"),
+            _told(state, _held, "result", "subspace", "saved"),
             when(state.param.subspace.rx() == "connection", _select(state.param.way, "Connecting path", WAYS)),
             _select(state.param.normalization, "Normalization", NORMALIZATIONS, disabled=random.rx.not_()),
             _help(random.rx.where(SCALED, UNSCALED)),

@@ -44,8 +44,7 @@ class _Job:
 
     def __init__(self, runner: Runner, request: Request) -> None:
         self.runner, self.request = runner, request
-        self.stop = threading.Event()
-        self.looked, self.go = threading.Event(), threading.Event()
+        self.stop, self.looked, self.go = threading.Event(), threading.Event(), threading.Event()
         self.progress = le.Progress(0, 0, 0.0)
         self.search: le.Step | None = None
         self.expected = 0  # evaluations, before they are planned
@@ -230,6 +229,9 @@ class Runner:
         self._call_off()
         self._requested, self.search = self.state.request, None
         self.progress, self.planned, self.share = le.Progress(0, 0, 0.0), 0, 0.0
+        if self.state.is_incomplete:
+            self.state.param.update(phase="idle", message="", cost="")
+            return
         self.state.param.update(phase="running", message="", cost=self._cost(0))
         self._timer = threading.Timer(delay, self._begin, [self.state.request])
         self._timer.daemon = True

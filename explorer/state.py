@@ -173,6 +173,11 @@ class State(param.Parameterized):
             self.window = None
 
     @property
+    def is_incomplete(self) -> bool:
+        """Whether something must be given before the choices can be answered: the file of a saved plane."""
+        return self.subspace == "saved" and self.saved is None
+
+    @property
     def is_before(self) -> bool:
         """Whether what is shown answers other choices than those that are made."""
         return self.result is not None and self.result.request != self.request

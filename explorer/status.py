@@ -34,7 +34,7 @@ def status(state: State, runner: Runner) -> Status:
     if state.phase == "running":
         return Status(word, _refining(runner, earlier), runner.share)
     if result is None or state.phase == "idle":
-        return Status(word)
+        return Status(word, earlier)
     if state.phase == "done":
         nodes, progress = result.landscape["evaluated"], runner.progress
         spent = f"in {progress.seconds:.1f} s" if progress.evaluated else "known from before"

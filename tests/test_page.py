@@ -182,6 +182,7 @@ def test_a_saved_plane_cuts_the_network_again_and_another_one_is_refused(visit, 
     before = explorer.state.result
     choose(page, "Subspace", "Saved plane")
     page.get_by_text("No saved plane is open").first.wait_for()
+    assert (explorer.state.phase, explorer.state.message, explorer.state.result) == ("idle", "", before)
     page.locator("input[type=file]").first.set_input_files(tmp_path / "plane.safetensors")
     wait(page, lambda: explorer.state.phase == "done" and explorer.state.result.request.saved is not None)
     after = explorer.state.result

@@ -92,7 +92,7 @@ def inspector_html(r: Reading, does: str = "") -> str:
     """
     kind, verdict = _verdict(r)
     on_it = not r.residual or r.share < 1e-4  # to rounding
-    share = "" if math.isnan(r.share) or on_it else f"{r.share * 100:.1f} % of the way to the end"
+    share = "" if math.isnan(r.share) or on_it else f"{r.share * 100:.1f} % of that to the end"
     shown = "map" if r.place == "plane" else r.place
     rows = [
         _row(
