@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import landscape_engine as le
 from explorer.measures import MEASURES
-from explorer.sources import family_of
+from explorer.sources import family_of, load
 from explorer.state import Request
 
 BELOW, USUAL = 60, 500  # evaluations of a usual line, and plane, of which nodes are predicted
+TELLING = 5  # evaluations that tell how long others will take
 LONG = 300.0  # seconds after which one would rather have asked for less
 
 Kind = tuple[str, str, int, str, bool, str]
@@ -31,6 +33,19 @@ def evaluations(request: Request) -> int:
     if MEASURES[request.metric].noisy or request.tolerance == 0:
         return every
     return min(every, most)
+
+
+def learn(request: Request, progress: le.Progress) -> bool:
+    """Remember how long evaluations take; whether there were enough of them to tell."""
+    if progress.evaluated < TELLING:
+        return False
+    load(request.model).pace[kind(request)] = progress.seconds / progress.evaluated
+    return True
+
+
+def pace(request: Request) -> float:
+    """Seconds of an evaluation, whoever has asked for such before; 0 if that is not known."""
+    return load(request.model).pace.get(kind(request), 0.0)
 
 
 def sentence(count: int, pace: float) -> str:

@@ -29,7 +29,6 @@ FIRST_LOOK = 1.0  # seconds that the building of a page waits for its first pict
 DEBOUNCE = 0.3  # seconds that choices must have rested before another one is answered at once
 FLUSH = 0.1  # seconds between two messages to the page
 PICTURE = 0.4  # seconds between two pictures
-TELLING = 5  # evaluations that tell how long others will take
 SLOW, FEW = 0.006, 100  # seconds of an evaluation above which first pictures are drafts, on so many examples
 QUICK = 0.1  # seconds of an evaluation up to which a gradient is computed unasked
 
@@ -173,7 +172,6 @@ class Runner:
         self._loop: asyncio.AbstractEventLoop | None = None
         self._document: Any = None
         self._beat = 0.0
-        self._pace: dict[cost.Kind, float] = {}
         self._besides: dict[str, threading.Event] = {}
         self._requested: Request | None = None
         self._asked, self._choosing = 0.0, False
@@ -249,7 +247,7 @@ class Runner:
         if shown is None or shown.profile is None or self.state.looking:
             return
         if known is None or (known.request, known.at) != (shown.request, at):
-            quick = self._pace.get(cost.kind(shown.request), QUICK) < QUICK
+            quick = (cost.pace(shown.request) or QUICK) < QUICK
             seen = shown.request, shown.track, shown.subspace, at, quick
             self._beside("looking", lambda check: {"insight": _insight(*seen, check)})
 
@@ -302,7 +300,7 @@ class Runner:
     def _cost(self, planned: int) -> str:
         """What the run that answers the choices costs, in words; at least so many evaluations are planned."""
         request = self.state.request
-        return cost.sentence(max(planned, cost.evaluations(request)), self._pace.get(cost.kind(request), 0.0))
+        return cost.sentence(max(planned, cost.evaluations(request)), cost.pace(request))
 
     def _deliver(self, update: Callable[[], None]) -> None:
         """Do something on the event loop, if there still is a document."""
@@ -389,8 +387,7 @@ class Runner:
         self.planned = max(self.progress.planned, job.expected)
         self.share = max(self.share, self.progress.evaluated / max(self.planned, 1))
         found: dict[str, Any] = {"phase": phase}
-        if self.progress.evaluated >= TELLING:
-            self._pace[cost.kind(job.request)] = self.progress.seconds / self.progress.evaluated
+        if cost.learn(job.request, self.progress):
             found["cost"] = self._cost(self.progress.planned)
         if message:
             found["message"] = message

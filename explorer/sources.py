@@ -51,10 +51,12 @@ class Source:
     Args:
         name: As chosen.
         sample: The sample model, or one of the caller's.
+        pace: Seconds of an evaluation, by what it costs the same for (``cost.Kind``), as far as some were made.
     """
 
     name: str
     sample: Subject
+    pace: dict[Any, float] = field(default_factory=dict, init=False, repr=False)
     _kept: dict[Any, Any] = field(default_factory=dict, init=False, repr=False)
     _seen: list[tuple[Request, xr.Dataset]] = field(default_factory=list, init=False, repr=False)
 

@@ -39,6 +39,7 @@ def forgetful():
     if "explorer.sources" in sys.modules:
         for source in sys.modules["explorer.sources"]._loaded.values():
             source._seen.clear()
+            source.pace.clear()
 
 
 @pytest.fixture(scope="module")

@@ -2,7 +2,7 @@
 
 import pytest
 
-from explorer import cost
+from explorer import cost, sources
 from explorer.jobs import Runner
 from explorer.state import State
 
@@ -44,7 +44,8 @@ def test_another_measure_does_not_cost_the_same_and_another_plane_does():
 
 def test_a_run_is_estimated_before_it_starts_from_one_like_it(monkeypatch):
     runner = Runner(State(metric="lambda_max"))
-    monkeypatch.setattr(runner, "_pace", {cost.kind(runner.state.request): 0.08})
+    request = runner.state.request
+    monkeypatch.setitem(sources.load(request.model).pace, cost.kind(request), 0.08)
     runner.start(60.0)
     assert runner.state.cost == "About 40 s, some 500 evaluations"
     runner.close()

@@ -1,5 +1,6 @@
 """State and jobs, without a screen."""
 
+import math
 import sys
 import threading
 import time
@@ -19,6 +20,10 @@ def runner():
     runner = Runner(State())
     yield runner
     runner.close()
+    join()
+
+
+def join():
     for thread in threading.enumerate():
         if thread.name == "landscape":
             thread.join(10)
@@ -82,6 +87,9 @@ def test_a_picture_is_remembered_whatever_was_drawn_since_and_whoever_draws_it(r
         again = finish(one).result
         assert again.request == first.request and one.progress.evaluated == 0
         xr.testing.assert_equal(again.landscape, first.landscape)
+    other.look_around()
+    join()
+    assert math.isfinite(other.state.insight.gradient_norm), "though it has not seen how quick the network is"
     other.close()
 
 
