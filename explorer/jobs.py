@@ -197,14 +197,16 @@ class Runner:
             self._answer()
 
     def open(self, document: Any, loop: asyncio.AbstractEventLoop) -> None:
-        """Start for a page that is being built; see ``look``.
+        """Start for a page that is being built, if there is something to start; see ``look``.
 
         Args:
             document: Of the page; None in a notebook, where there is only a loop.
             loop: On which the state is written.
         """
-        self._document, self._loop, self.held = document, loop, True
-        self._requested = self.state.request
+        self._document, self._loop = document, loop
+        if self.state.is_incomplete:
+            return
+        self._requested, self.held = self.state.request, True
         self.state.param.update(phase="running", cost=self._cost(0))
         self._job = _Job(self, self.state.request)
         self._job.thread.start()
@@ -224,13 +226,14 @@ class Runner:
 
     def start(self, delay: float = 0.0) -> None:
         """Call off the running job and start the one that answers the choices, after a delay."""
+        known = self._cost(0)
         self._call_off()
         self._requested, self.search = self.state.request, None
         self.progress, self.planned, self.share = le.Progress(0, 0, 0.0), 0, 0.0
         if self.state.is_incomplete:
             self.state.param.update(phase="idle", message="", cost="")
             return
-        self.state.param.update(phase="running", message="", cost=self._cost(0))
+        self.state.param.update(phase="running", message="", cost=known)
         self._timer = threading.Timer(delay, self._begin, [self.state.request])
         self._timer.daemon = True
         self._timer.start()
@@ -389,9 +392,9 @@ class Runner:
         found: dict[str, Any] = {"phase": phase}
         if cost.learn(job.request, self.progress):
             found["cost"] = self._cost(self.progress.planned)
-        if message:
-            found["message"] = message
-        if result is not None:
-            found["result"] = result
+        elif phase == "done" and not self.progress.evaluated:
+            found["cost"] = "Known from before"
+        found |= {"message": message} if message else {}
+        found |= {"result": result} if result is not None else {}
         self.state.param.update(**found)
         self.on_progress()

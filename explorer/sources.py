@@ -61,16 +61,21 @@ class Source:
     _seen: list[tuple[Request, xr.Dataset]] = field(default_factory=list, init=False, repr=False)
 
     def keep(self, request: Request, landscape: xr.Dataset) -> None:
-        """Remember what was computed for a request, in place of what is older and of the same metrics."""
-        names = set(landscape.data_vars)
-        others = [
-            (r, found) for r, found in self._seen if not (request.same_nodes(r) and set(found.data_vars) <= names)
-        ]
-        self._seen[:] = [(request, landscape), *others][:MOST_LANDSCAPES]
+        """Remember what was computed for a request, in place of what knows no more of the same plane.
+
+        Parts that were zoomed into are forgotten first, then what is oldest.
+        """
+        others = [(r, d) for r, d in self._seen if not (request.same_nodes(r) and _holds(landscape, d))]
+        kept = [(request, landscape), *others]
+        while len(kept) > MOST_LANDSCAPES:
+            parts = [k for k, (r, _) in enumerate(kept) if k and r.window is not None]
+            del kept[parts[-1] if parts else -1]
+        self._seen[:] = kept
 
     def recall(self, request: Request, names: set[str]) -> xr.Dataset | None:
-        """What is known of these metrics on the nodes of a request, whoever asked for it; None if nothing is."""
-        return next((d for r, d in self._seen if request.same_nodes(r) and names <= set(d.data_vars)), None)
+        """The most that is known of these metrics on the nodes of a request, whoever asked; None if nothing is."""
+        known = (d for r, d in self._seen if request.same_nodes(r) and names <= set(d.data_vars))
+        return max(known, key=lambda d: int(d["evaluated"].sum()), default=None)
 
     def once(self, key: Any, make: Callable[[], Any]) -> Any:
         """What is made once for a key, and is gone with the source."""
@@ -282,6 +287,13 @@ class Source:
             loss = self.metrics(self.splits[0], request.samples)[0]
             known = self._kept[key] = SEARCHES[request.way](*self.pair(request), loss, watch=watch, start=known)
         return known
+
+
+def _holds(landscape: xr.Dataset, other: xr.Dataset) -> bool:
+    """Whether all that was computed of another landscape of the same nodes is in one."""
+    return set(other.data_vars) <= set(landscape.data_vars) and bool(
+        (landscape["evaluated"] | ~other["evaluated"]).all()
+    )
 
 
 def open_plane(content: bytes) -> le.Directions:

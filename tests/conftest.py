@@ -37,7 +37,7 @@ def pytest_collection_modifyitems(items):
 def forgetful():
     """Each test computes its own pictures; who tests that they are remembered sees what it has computed itself."""
     if "explorer.sources" in sys.modules:
-        for source in sys.modules["explorer.sources"]._loaded.values():
+        for source in list(sys.modules["explorer.sources"]._loaded.values()):
             source._seen.clear()
             source.pace.clear()
 

@@ -130,6 +130,17 @@ def test_a_stopped_draft_says_what_it_is(spirals):
     assert said["difference"]["rms"] == pytest.approx(np.sqrt(np.mean(off**2)), rel=1e-4)
 
 
+def test_a_draft_of_a_metric_that_is_not_smooth_keeps_what_was_drafted(spirals):
+    class Rough(Loss):
+        smooth = False
+
+    loss, plane, _ = spirals
+    sample = sample_models.load("spirals_mlp")
+    rough = Rough(sample.loss_function, *sample.train)
+    drawn = [next(iter(le.refine(m, plane, resolution=65, subset=300, drive="loss")))["loss"] for m in (loss, rough)]
+    np.testing.assert_array_equal(*drawn)
+
+
 @pytest.mark.parametrize("stop", [0, 30, 110])
 def test_what_is_resumed_from_a_draft_takes_true_values_only(stop, spirals, tmp_path):
     loss, plane, _ = spirals

@@ -93,6 +93,41 @@ def test_a_picture_is_remembered_whatever_was_drawn_since_and_whoever_draws_it(r
     other.close()
 
 
+def test_what_another_metric_has_computed_hides_nothing_of_what_is_known(runner):
+    runner.state.param.update(resolution=33, tolerance=0.5)
+    first = int(finish(runner).result.landscape["evaluated"].sum())
+    source = sources.load("digits_mlp")
+    runner.state.param.update(metric="gradient_norm", tolerance=20.0)
+    other = int(finish(runner).result.landscape["evaluated"].sum())
+    assert first > other
+    runner.state.param.update(metric="loss", tolerance=0.5)
+    assert int(finish(runner).result.landscape["evaluated"].sum()) == first
+    assert runner.progress.evaluated == 0 and runner.state.cost == "Known from before"
+    source.keep(runner.state.request, runner.state.result.landscape)
+    assert [int(d["evaluated"].sum()) for _, d in source._seen] == [first, other]
+
+
+def test_parts_that_were_zoomed_into_are_forgotten_before_the_whole(runner):
+    runner.state.param.update(resolution=33, tolerance=2.0)
+    whole, source = finish(runner).result, sources.load("digits_mlp")
+    part = whole.landscape.isel(alpha=slice(0, 17))
+    for k in range(2 * sources.MOST_LANDSCAPES):
+        source.keep(whole.request._replace(window=((0.0, 1.0 + k), (0.0, 1.0))), part)
+    assert len(source._seen) == sources.MOST_LANDSCAPES
+    assert source.recall(whole.request, {"train_loss"}) is whole.landscape
+    for k in range(sources.MOST_LANDSCAPES):
+        source.keep(whole.request._replace(seed=k + 1, subspace="random"), part)
+    assert source.recall(whole.request, {"train_loss"}) is None
+
+
+def test_a_page_that_opens_on_a_saved_plane_without_its_file_waits_for_it(runner):
+    runner.state.subspace = "saved"
+    runner.open(None, None)
+    assert not runner.held
+    runner.start()
+    assert (runner.state.phase, runner.state.message) == ("idle", "")
+
+
 def test_minima_and_saddles_are_found_beside_the_run_and_belong_to_its_picture(runner):
     runner.state.param.update(resolution=33, tolerance=2.0)
     state = finish(runner)

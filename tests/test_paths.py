@@ -15,6 +15,7 @@ import odd_models
 from known_surfaces import MINIMA, SADDLES, Height, Place, mueller_brown, newton
 from landscape_engine import Outcome, paths
 from landscape_engine.metrics import Accuracy, Examples, Loss
+from landscape_engine.paths.search import Moments
 
 SEARCHES = {
     "bezier": lambda a, b, metric, **options: paths.bezier(a, b, metric, **options),
@@ -483,3 +484,19 @@ def test_minibatches_take_each_example_once_a_pass_in_an_order_that_changes():
 def test_what_cannot_be_searched_is_refused_in_a_sentence(two, call, message):
     with pytest.raises(le.LandscapeError, match=message):
         call(*two)
+
+
+@pytest.mark.parametrize("usual", [torch.float32, torch.bfloat16])
+def test_moments_move_points_as_the_optimizer_does(usual):
+    generator = torch.Generator().manual_seed(0)
+    own, given = torch.ones(7), torch.ones(7, requires_grad=True)
+    torch.set_default_dtype(usual)
+    try:
+        moments, optimizer = Moments.zero(own), torch.optim.Adam([given], lr=0.01)
+        for _ in range(300):  # more than bfloat16 can count
+            given.grad = torch.randn(7, generator=generator, dtype=torch.float32)
+            moments.step(own, given.grad.clone(), 0.01)
+            optimizer.step()
+    finally:
+        torch.set_default_dtype(torch.float32)
+    torch.testing.assert_close(own, given.detach(), rtol=0, atol=0)

@@ -88,3 +88,18 @@ def test_the_engine_loads_nothing_of_a_screen():
     assert "landscape_engine" in done.stdout.split()
     assert set(done.stdout.split()) & set(SCREEN) == set()
     assert done.stderr == ""
+
+
+def test_a_search_for_a_curve_loads_no_compiler_and_no_algebra():
+    """Neither is needed, and both take longer than the search."""
+    code = """
+import sys, torch, landscape_engine as le
+from landscape_engine import metrics, paths
+torch.manual_seed(0)
+x, y = torch.randn(20, 3), torch.randn(20, 1)
+ends = [le.wrap_model(torch.nn.Linear(3, 1)) for _ in range(2)]
+paths.bezier(*ends, metrics.Loss(torch.nn.functional.mse_loss, x, y), steps=3)
+print(*sys.modules)
+"""
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True, timeout=120)
+    assert set(done.stdout.split()) & {"torch._dynamo", "sympy"} == set()

@@ -121,7 +121,7 @@ class Moments:
     @classmethod
     def zero(cls, points: Tensor) -> Moments:
         """Those at the start."""
-        return cls(torch.zeros_like(points), torch.zeros_like(points), torch.tensor(0.0))
+        return cls(torch.zeros_like(points), torch.zeros_like(points), torch.tensor(0.0, dtype=torch.float32))
 
     def copy(self) -> Moments:
         """The same, to be changed."""

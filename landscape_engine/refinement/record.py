@@ -91,7 +91,7 @@ class Record:
         draft = None if finished or self.draft is None or not self.draft.tells_more else self.draft
         analysis = refiner.analysis if draft is None else draft.analysis
         surface = np.where(computed, refiner.values, inverse(analysis.prediction, refiner.scale))
-        surface = np.where(computed, surface, self._bounded(surface))
+        surface = np.where(computed, surface, self._bounded(surface, draft))
         variables: dict[str, tuple[NDArray[Any], dict[str, Any]]] = {
             m.name: (surface if m.name == name else self._other(m, draft), {}) for m in self.pipeline.metrics
         }
@@ -109,16 +109,17 @@ class Record:
         attributes = choices | {"provenance": json.dumps(story | {"seconds": round(seconds, 3)})}
         return build(self.subspace, self.axes, self.pipeline.metrics, variables, attributes)
 
-    def _bounded(self, surface: Array) -> Array:
+    def _bounded(self, surface: Array, draft: Draft | None) -> Array:
         """Predictions within what is possible: an accuracy is 1 at most.
 
         Where a metric is not smooth, nothing says that it has an extreme between two nodes: what an interpolant
-        overshoots there is its own.
+        overshoots there is its own. Not so in a draft, which knows more than these nodes.
         """
         known = self.refiner.values[self.refiner.computed]
         known = known[np.isfinite(known)]
-        inside = surface if self.driver.smooth or not known.size else np.clip(surface, known.min(), known.max())
-        return bounded(inside, self.driver)
+        if draft is None and not self.driver.smooth and known.size:
+            surface = np.clip(surface, known.min(), known.max())
+        return bounded(surface, self.driver)
 
     def _other(self, metric: Metric, draft: Draft | None) -> Array:
         """Values of a metric that does not drive."""
