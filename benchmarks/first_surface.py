@@ -1,9 +1,9 @@
 """How long after the page is there the first surface is: `python benchmarks/first_surface.py [visits]`.
 
-The page counts as there when its cards stand in the window; the map, when pixels of it are painted; the surface, when
-it has been drawn in three dimensions. A step of the slider is all that runs before the browser can paint again. Then
-each sample model is chosen from the list, and its first picture waited for, while the one before still computes.
-Times in milliseconds, in a headless browser; where that has no GPU, starting WebGL takes most of the surface's.
+The page counts as there when its cards and its choices stand in the window; the map, when pixels of it are painted;
+the surface, when it has been drawn in three dimensions. A step of the slider is all that runs before the browser can
+paint again. Then each sample model is chosen from the list, and its first picture waited for, while the one before
+still computes. Times in milliseconds, in a headless browser; where that has no GPU, WebGL takes most of the surface's.
 """
 
 from __future__ import annotations
@@ -29,7 +29,8 @@ WATCH = """(() => {
     ...[...root.querySelectorAll('*')].flatMap((e) => e.shadowRoot ? deep(s, e.shadowRoot) : [])];
   const painted = (c) => c.width && c.getContext('2d')?.getImageData(c.width / 2, c.height / 2, 2, 2).data.some(Number);
   const seen = window.seen = {}, marks = {
-    page: () => deep('h2').some((e) => e.textContent === 'Map' && e.offsetWidth),
+    page: () => deep('h2').some((e) => e.textContent === 'Map' && e.offsetWidth)
+      && deep('[role=combobox]').some((e) => e.offsetWidth),
     map: () => deep('.bk-map').some((e) => deep('canvas', e.shadowRoot).some(painted)),
     surface: () => deep('.surface3d').some((e) => e.dataset.size),
     done: () => deep('.chip.done').length,

@@ -1,4 +1,4 @@
-"""The page: state, job, controls and views put together."""
+"""The explorer: state, job, controls and views put together."""
 
 from __future__ import annotations
 
@@ -22,10 +22,9 @@ from explorer.result import Result
 from explorer.state import chosen_state
 from explorer.status import status
 from explorer.subjects import offer
-from explorer.theme import FATHOM, PAGE_CSS, PAGE_SX, THEME_CONFIG, TOKENS_CSS
+from explorer.theme import FATHOM
 from explorer.tracks import Track, TrainingPath
 from explorer.views.cards import BANNER_CSS, GIVES_WAY, SWITCH, WIDE_ONLY, board, card, head, text, title, when
-from explorer.views.component import Page
 from explorer.views.contours import MapView
 from explorer.views.curve import CurvePicture, CurveView, curve_key
 from explorer.views.header import Header
@@ -33,7 +32,6 @@ from explorer.views.host import Host
 from explorer.views.key import map_key, points_key
 from explorer.views.marker import MarkerView
 from explorer.views.movement import MovementView
-from explorer.views.opening import OpeningView
 from explorer.views.picture import Picture
 from explorer.views.profile import ProfileView
 from explorer.views.results import curve_of, off_plane, picture_of, profile_of, subtitle
@@ -372,30 +370,3 @@ def _connect_early(document: Any, proceed: Callable[[], None]) -> None:
         proceed()
 
     pn.state.browser_info.param.watch(connect, ["language", "timezone", "webgl"])
-
-
-def page(models: Sequence[str] = ()) -> Page:
-    """The whole page: header, drawer and board.
-
-    Args:
-        models: Keys of models of the caller's, which can be chosen beside the samples; the first one is shown.
-    """
-    pn.config.raw_css = [TOKENS_CSS, PAGE_CSS]
-    explorer = Explorer(models=models)
-    own = OpeningView(explorer.state)
-    frame = Page(
-        meta_title="Loss landscape",
-        header=[explorer.header],
-        sidebar=[controls.drawer(explorer.state, explorer.runner, own.button)],
-        main=[explorer, own.dialog],
-        theme_config=THEME_CONFIG,
-        sx=PAGE_SX,
-        sidebar_width=304,
-        sidebar_resizable=False,
-    )
-    own.button.on_click(lambda event: frame.param.update(sidebar_open=not explorer.header.narrow))
-    pn.state.on_session_destroyed(lambda context: own.close())
-    explorer.state.dark = frame.dark_theme
-    frame.link(explorer.state, dark_theme="dark")
-    explorer.header.jscallback(args={"frame": frame}, narrow="frame.data.sidebar_open = !source.narrow")
-    return frame

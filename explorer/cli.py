@@ -12,7 +12,7 @@ from typing import Any
 import panel as pn
 
 from explorer import course
-from explorer.app import page
+from explorer.page import page
 from landscape_engine import LandscapeError
 
 ADDRESS = "127.0.0.1"

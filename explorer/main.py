@@ -9,6 +9,6 @@ sys.path[:] = [p for p in sys.path if Path(p or ".").resolve() != _HERE]
 if str(_HERE.parent) not in sys.path:
     sys.path.insert(0, str(_HERE.parent))
 
-from explorer.app import page
+from explorer.page import page
 
 page().servable()

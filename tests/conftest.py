@@ -89,22 +89,22 @@ def address(explorers):
     os.environ.setdefault("BOKEH_RESOURCES", "server")
     import panel as pn
 
-    from explorer import app, cli
+    from explorer import cli, page
 
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
-        build = app.Explorer
+        build = page.Explorer
 
         class Remembered(build):
             def __init__(self, **choices):
                 super().__init__(**choices)
                 explorers.append(self)
 
-        app.Explorer = Remembered
+        page.Explorer = Remembered
         port = cli.free_port(5100)
         cli.serve(port, threaded=True, verbose=False)
     yield f"http://127.0.0.1:{port}/explorer"
-    app.Explorer = build
+    page.Explorer = build
     pn.state.kill_all_servers()
     for explorer in explorers:
         explorer.runner.close()  # as the end of its session does

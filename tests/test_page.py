@@ -52,7 +52,7 @@ def test_hovering_tells_value_place_and_whether_it_was_computed(visit):
     row, column = np.argwhere(~picture.evaluated & (picture.values > 0.2))[len(picture.x) * 3 + 5]
     value, origin, _, place = tooltip(page, float(picture.x[column]), float(picture.y[row]))
     np.testing.assert_allclose(float(value.split()[0]), picture.values[row, column], rtol=5e-3)
-    assert origin.startswith("predicted, error about")
+    assert origin.startswith("predicted, error ")
     shown = [float(part.replace("−", "-").split()[1]) for part in place.split(",")]
     np.testing.assert_allclose(shown, [picture.x[column], picture.y[row]], atol=0.1)
 

@@ -109,9 +109,9 @@ if (k >= 0) return note[k]
 if (value === -2) return "nothing to draw here"
 if (value < 0) return "computed here"
 if (!Number.isFinite(value)) return "predicted, error not known"
-if (!shares.data.log[0]) return "predicted, error about " + Number(value.toPrecision(2))
+if (!shares.data.log[0]) return "predicted, error ≈ " + Number(value.toPrecision(2))
 const percent = 100 * Math.expm1(value)
-return "predicted, error about " + (percent < 0.1 ? "0.1 % or less" : Number(percent.toPrecision(2)) + " %")
+return "predicted, error " + (percent < 0.1 ? "below 0.1 %" : "≈ " + Number(percent.toPrecision(2)) + " %")
 """
 
 _SAMPLING = """return Number.isFinite(value) ? "\\n± " + Number(value.toPrecision(2)) + " from sampling" : ''"""

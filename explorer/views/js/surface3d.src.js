@@ -780,6 +780,7 @@ class SurfaceView {
 
     this.renderer = new THREE.WebGLRenderer({ canvas, context });
     this.renderer.setClearColor(0x000000, 0);
+    this.renderer.debug.checkShaderErrors = false; // each question whether there are any waits for the compiler
     this.scene = new THREE.Scene();
     this.camera = new THREE.PerspectiveCamera(FIELD_OF_VIEW, 1, 0.1, 200);
     this.camera.up.set(0, 0, 1);
@@ -1343,10 +1344,13 @@ class SurfaceView {
 
 // ------------------------------------------------------------------------------------------------ entry point
 
-const views = new WeakMap(); // model -> its view: Panel may render again without a `remove` in between
+const disposals = new WeakMap(); // model -> ends its view: Panel may render again without a `remove` in between
+const whenIdle = window.requestIdleCallback ?? setTimeout; // Safari has none
+const notWhenIdle = window.cancelIdleCallback ?? clearTimeout;
 
+/** Starting WebGL takes long where there is no GPU: what the page can be used with stands before. */
 export function render({ model, el }) {
-  views.get(model)?.dispose();
+  disposals.get(model)?.();
 
   // Panel sizes this element only once; as a share of its parent it follows later changes of width and height.
   el.style.width = el.style.height = '100%';
@@ -1354,13 +1358,29 @@ export function render({ model, el }) {
   style.textContent = CSS;
   const box = document.createElement('div');
   box.className = 's3-box';
+  el.append(style, box);
+
+  let view = null;
+  const waiting = whenIdle(() => {
+    view = start(model, el, box);
+  });
+  const dispose = () => {
+    notWhenIdle(waiting);
+    view?.dispose();
+  };
+  disposals.set(model, dispose);
+  model.on('remove', () => {
+    dispose();
+    disposals.delete(model);
+  });
+}
+
+/** The view in a box; null, and a sentence, where there is no WebGL. */
+function start(model, el, box) {
   const canvas = document.createElement('canvas');
   canvas.className = 's3-canvas';
   canvas.tabIndex = 0;
   canvas.setAttribute('role', 'img');
-  box.append(canvas);
-  el.append(style, box);
-
   // Asked for here and not by three.js, which would report a missing context as an error on the console.
   const context = canvas.getContext('webgl2', {
     alpha: true,
@@ -1370,15 +1390,10 @@ export function render({ model, el }) {
   });
   if (!context) {
     showMessage(model, el, box);
-    return;
+    return null;
   }
-
-  const view = new SurfaceView(model, el, box, canvas, context);
-  views.set(model, view);
-  model.on('remove', () => {
-    view.dispose();
-    views.delete(model);
-  });
+  box.append(canvas);
+  return new SurfaceView(model, el, box, canvas, context);
 }
 
 function showMessage(model, el, box) {

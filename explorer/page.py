@@ -1,0 +1,43 @@
+"""The page around the explorer: header, drawer and dialog."""
+
+from __future__ import annotations
+
+import gc
+from collections.abc import Sequence
+
+import panel as pn
+
+from explorer import controls
+from explorer.app import Explorer
+from explorer.theme import PAGE_CSS, PAGE_SX, THEME_CONFIG, TOKENS_CSS
+from explorer.views.component import Page
+from explorer.views.opening import OpeningView
+
+
+def page(models: Sequence[str] = ()) -> Page:
+    """The whole page: header, drawer and board.
+
+    Args:
+        models: Keys of models of the caller's, which can be chosen beside the samples; the first one is shown.
+    """
+    if not gc.get_freeze_count():
+        gc.freeze()  # what was imported is no garbage: looking through it takes 0.3 s of every second or third visit
+    pn.config.raw_css = [TOKENS_CSS, PAGE_CSS]
+    explorer = Explorer(models=models)
+    own = OpeningView(explorer.state)
+    frame = Page(
+        meta_title="Loss landscape",
+        header=[explorer.header],
+        sidebar=[controls.drawer(explorer.state, explorer.runner, own.button)],
+        main=[explorer, own.dialog],
+        theme_config=THEME_CONFIG,
+        sx=PAGE_SX,
+        sidebar_width=304,
+        sidebar_resizable=False,
+    )
+    own.button.on_click(lambda event: frame.param.update(sidebar_open=not explorer.header.narrow))
+    pn.state.on_session_destroyed(lambda context: own.close())
+    explorer.state.dark = frame.dark_theme
+    frame.link(explorer.state, dark_theme="dark")
+    explorer.header.jscallback(args={"frame": frame}, narrow="frame.data.sidebar_open = !source.narrow")
+    return frame
