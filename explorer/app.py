@@ -24,7 +24,7 @@ from explorer.status import status
 from explorer.subjects import offer
 from explorer.theme import FATHOM
 from explorer.tracks import Track, TrainingPath
-from explorer.views.cards import BANNER_CSS, GIVES_WAY, SWITCH, WIDE_ONLY, board, card, head, text, title, when
+from explorer.views.cards import BANNER_CSS, GIVES_WAY, SWITCH, WIDE_ONLY, board, card, dimmed, head, text, title, when
 from explorer.views.contours import MapView
 from explorer.views.curve import CurvePicture, CurveView, curve_key
 from explorer.views.header import Header
@@ -249,19 +249,17 @@ class Explorer(pn.viewable.Viewer):
         self.runner.look_around()
 
     def _dress(self) -> None:
-        """Tell the board what it shows (see ``cards.board``)."""
+        """Tell the board what it shows (see ``cards``)."""
         if self.shown is not None:
             track, is_line = self.shown.track, self.shown.request.is_line
             facts = {
                 "alone": len(track.stops) < 2,
                 "moves": self.movement.known,
-                "before": self.state.is_before,
                 "part": self.state.window is not None,
-                "late": self.shown.profile is None,
             }
-            shape = "line" if is_line else "plane"
-            names = [name for name, is_so in facts.items() if is_so]
-            self.board.css_classes = [f"on-{self.state.on_phone.lower()}", shape, *names]
+            names = [f"on-{self.state.on_phone.lower()}", "line" if is_line else "plane"]
+            self.board.css_classes = names + [name for name, is_so in facts.items() if is_so]
+            self.board.styles = dimmed(self.state.is_before, self.shown.profile is None)
 
     def _look_around(self) -> None:
         """Tell what is at the marker, now and when more is known."""

@@ -18,9 +18,9 @@ BOARD_CSS = """
 .bk-banner, .bk-curve, .bk-spectrum { grid-column: 1 / -1; }
 :host(.moves) .bk-spectrum { grid-column: span 8; } .bk-movement { grid-column: span 4; }
 :host(:not(.moves)) .bk-movement { display: none !important; }
-.bk-map, .bk-surface, .bk-curve, .bk-profile, .bk-inspector { transition: opacity var(--t-mid, 200ms); }
-:host(.before) :is(.bk-map, .bk-surface, .bk-curve, .bk-profile, .bk-inspector),
-:host(.late) :is(.bk-profile, .bk-inspector) { opacity: .45; transition-delay: 300ms; }
+.bk-map, .bk-surface, .bk-curve { opacity: var(--pictures, 1); }
+.bk-profile, .bk-inspector { opacity: var(--values, 1); }
+.bk-map, .bk-surface, .bk-curve, .bk-profile, .bk-inspector { transition: opacity var(--t-mid, 200ms) var(--rest, 0s); }
 @media (max-width: 1100px) { .bk-profile, .bk-inspector, .bk-movement, :host(.moves) .bk-spectrum {
   grid-column: 1 / -1; } }
 @media (max-width: 900px) { :host(.part) { --part-tools: none; } :host { gap: 12px; padding: 12px; } }
@@ -97,11 +97,23 @@ def board(*cards: Any) -> pn.Column:
 
     Its classes say what is shown: ``plane`` (map and surface; of these a phone shows one, by ``on-map`` or
     ``on-surface``) or ``line`` (the curve), ``alone`` where there is no track to follow, ``moves`` where it is
-    known how much of the movement of a training each direction holds. What answers other choices than those that are
-    made is dimmed: all pictures (``before``), or those of the exact values, which take longer (``late``).
+    known how much of the movement of a training each direction holds.
     """
     css = {"stylesheets": [BOARD_CSS], "css_classes": ["on-map", "plane"]}
     return pn.Column(*cards, **css, sizing_mode="stretch_both", margin=0)
+
+
+def dimmed(before: bool, late: bool) -> dict[str, str]:
+    """Styles of a board of which something answers other choices than those that are made.
+
+    They are no classes: Bokeh 3.9 lays out all of the page anew when those change.
+
+    Args:
+        before: Whether all of it does.
+        late: Whether the exact values do, which take longer than the picture.
+    """
+    strength = {"--pictures": before, "--values": before or late}
+    return {name: ".45" if dim else "1" for name, dim in strength.items()} | {"--rest": "300ms" if before else "0s"}
 
 
 def when(wanted: Any, *children: Any, **options: Any) -> pn.Column:
