@@ -53,7 +53,9 @@ def said_error(error: float, share: float, scale: str) -> str:
     """
     if error == 0:
         return "0"
-    if scale != "log" or not math.isfinite(error):
+    if not math.isfinite(error):
+        return "unknown"
+    if scale != "log":
         return f"{percent(share)} of the range"
     if error < 1:
         return f"{percent(math.expm1(error))} of the value"

@@ -295,7 +295,7 @@ def test_format_error() -> None:
         ("log", math.log(1.02), "2.0 % of the value"),
         ("log", math.log(12), "a factor of 12"),
         ("log", 0.0, "0"),
-        ("log", math.nan, "unknown of the range"),
+        ("log", math.nan, "unknown"),
     ],
 )
 def test_an_error_is_told_as_what_it_is_a_share_of(scale: str, error: float, words: str) -> None:

@@ -268,7 +268,7 @@ def reading_of(
 
 def _doubt(picture: Picture | CurvePicture) -> float:
     """The largest estimated error, as a share of the value on a log scale, else of the range."""
-    return float(np.expm1(picture.error.max())) if picture.scale == "log" else picture.error_share
+    return math.expm1(min(float(picture.error.max()), 700.0)) if picture.scale == "log" else picture.error_share
 
 
 class _Place(NamedTuple):
