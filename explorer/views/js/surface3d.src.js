@@ -1345,7 +1345,8 @@ class SurfaceView {
 // ------------------------------------------------------------------------------------------------ entry point
 
 const disposals = new WeakMap(); // model -> ends its view: Panel may render again without a `remove` in between
-const whenIdle = window.requestIdleCallback ?? setTimeout; // Safari has none
+const whenIdle = window.requestIdleCallback ?? ((begin) => setTimeout(begin)); // Safari has none
+const LATEST = 3000; // ms: a page that never rests gets its surface too
 const notWhenIdle = window.cancelIdleCallback ?? clearTimeout;
 
 /** Starting WebGL takes long where there is no GPU: what the page can be used with stands before. */
@@ -1361,9 +1362,10 @@ export function render({ model, el }) {
   el.append(style, box);
 
   let view = null;
-  const waiting = whenIdle(() => {
+  const begin = () => {
     view = start(model, el, box);
-  });
+  };
+  const waiting = whenIdle(begin, { timeout: LATEST });
   const dispose = () => {
     notWhenIdle(waiting);
     view?.dispose();
