@@ -10,9 +10,11 @@ from pathlib import Path
 from typing import Any
 
 import panel as pn
+from panel.io.application import build_applications
 
 from explorer import course
 from explorer.page import page
+from explorer.ready import Ahead
 from landscape_engine import LandscapeError
 
 ADDRESS = "127.0.0.1"
@@ -31,23 +33,26 @@ def free_port(first: int) -> int:
     raise SystemExit(f"No port from {first} to {first + 99} is free. Choose another with --port.")
 
 
-def serve(port: int = 0, models: Sequence[str] = (), **options: Any) -> Any:
+def serve(port: int = 0, models: Sequence[str] = (), ahead: bool = True, **options: Any) -> Any:
     """Serve the explorer at 127.0.0.1.
 
     Args:
         port: 0 takes any that is free; it can be read back as ``port`` of the server.
         models: Keys of models that can be chosen beside the samples (see ``subjects.offer``).
+        ahead: Whether a page stands ready before anybody asks for it (see ``ready``).
         **options: For ``panel.serve``.
 
     Returns:
         The server (with ``threaded=True`` the thread that runs it).
     """
+    application = build_applications({"/explorer": lambda: page(models)}, title="Loss landscape")["/explorer"]
+    if ahead:
+        application.add(Ahead())
     return pn.serve(
-        {"explorer": lambda: page(models)},
+        {"/explorer": application},
         port=port,
         address=ADDRESS,
         show=False,
-        title="Loss landscape",
         websocket_origin=[f"{ADDRESS}:{port}", f"localhost:{port}"] if port else ["*"],
         check_unused_sessions_milliseconds=1000,
         unused_session_lifetime_milliseconds=10_000,

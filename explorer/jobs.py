@@ -25,7 +25,7 @@ from explorer.tracks import Track
 
 log = logging.getLogger("explorer")
 
-FIRST_LOOK = 1.0  # seconds that the building of a page waits for its first picture
+FIRST_LOOK, COMING = 1.0, 2.0  # seconds that a page in the making waits for its first picture, and its run for it
 DEBOUNCE = 0.3  # seconds that choices must have rested before another one is answered at once
 FLUSH = 0.1  # seconds between two messages to the page
 PICTURE = 0.4  # seconds between two pictures
@@ -56,7 +56,7 @@ class _Job:
                 self.runner.post(self, "running", "", result)
                 if result.profiles:
                     self.looked.set()
-                    self.go.wait()
+                    self.go.wait(COMING)
             self.runner.post(self, "done", "", None)
         except _Canceled:
             pass

@@ -22,7 +22,7 @@ def page(models: Sequence[str] = ()) -> Page:
     """
     if not gc.get_freeze_count():
         gc.freeze()  # what was imported is no garbage: looking through it takes 0.3 s of every second or third visit
-    pn.config.raw_css = [TOKENS_CSS, PAGE_CSS]
+    pn.config.global_css = [TOKENS_CSS, PAGE_CSS]
     explorer = Explorer(models=models)
     own = OpeningView(explorer.state)
     frame = Page(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import sys
 import tempfile
@@ -77,18 +78,13 @@ def browser():
         chromium.close()
 
 
-@pytest.fixture(scope="session")
-def explorers():
-    """Every explorer that the server has built, newest last."""
-    return []
+@contextlib.contextmanager
+def served(explorers, serve):
+    """Address of an explorer that is served meanwhile at the port that ``serve`` is called with, in a thread.
 
-
-@pytest.fixture(scope="session")
-def address(explorers):
-    """Address of a running explorer."""
+    Every explorer that is built goes into the list, newest last.
+    """
     os.environ.setdefault("BOKEH_RESOURCES", "server")
-    import panel as pn
-
     from explorer import cli, page
 
     with warnings.catch_warnings():
@@ -102,16 +98,31 @@ def address(explorers):
 
         page.Explorer = Remembered
         port = cli.free_port(5100)
-        cli.serve(port, threaded=True, verbose=False)
+        server = serve(port)
     yield f"http://127.0.0.1:{port}/explorer"
     page.Explorer = build
-    pn.state.kill_all_servers()
+    server.stop()
     for explorer in explorers:
         explorer.runner.close()  # as the end of its session does
     for thread in threading.enumerate():
         if thread.name == "landscape":
             thread.join(10)
             assert not thread.is_alive(), "a run went on after its session had ended"
+
+
+@pytest.fixture(scope="session")
+def explorers():
+    """Every explorer that the server has built, newest last."""
+    return []
+
+
+@pytest.fixture(scope="session")
+def address(explorers):
+    """Address of a running explorer that makes a page once it is asked for."""
+    from explorer import cli
+
+    with served(explorers, lambda port: cli.serve(port, ahead=False, threaded=True, verbose=False)) as running:
+        yield running
 
 
 @pytest.fixture

@@ -31,5 +31,15 @@ class Component(Tagged, JSComponent):
     __abstract = True
 
 
+_EARLY = """{% extends base %}
+{% block loader_script %}{{ super() }}
+<script>addEventListener("DOMContentLoaded", () => setTimeout(() => importShim("BUNDLE")));</script>
+{% endblock %}
+"""
+
+
 class Page(Tagged, pmui.Page):
-    """The page around all elements."""
+    """The page around all elements. It loads their module while the server still writes the document."""
+
+    def __init__(self, **params: Any) -> None:
+        super().__init__(template=_EARLY.replace("BUNDLE", self._render_esm(server=True)), **params)

@@ -1,0 +1,12 @@
+"""What `panel serve explorer` does besides serving the page."""
+
+import sys
+from pathlib import Path
+
+# As in `main.py`: `panel serve` puts this folder on the path, where its modules would shadow others.
+_HERE = Path(__file__).resolve().parent
+sys.path[:] = [p for p in sys.path if Path(p or ".").resolve() != _HERE]
+if str(_HERE.parent) not in sys.path:
+    sys.path.insert(0, str(_HERE.parent))
+
+from explorer.ready import Anteroom as on_server_loaded  # noqa: F401
