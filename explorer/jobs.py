@@ -3,144 +3,38 @@
 from __future__ import annotations
 
 import asyncio
-import logging
 import threading
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from dataclasses import replace
 from typing import Any, final
 
 import torch
 
 import landscape_engine as le
-from explorer import cost, sources
+from explorer import cost
 from explorer.basins import basins
 from explorer.insight import Insight, insight, network_at, said
-from explorer.profiles import Profile, profiles
+from explorer.job import Canceled, Job, sentence
 from explorer.result import Result
 from explorer.spectrum import spectrum
 from explorer.state import Marker, Request, State
 from explorer.tracks import Track
 
-log = logging.getLogger("explorer")
-
-FIRST_LOOK, COMING = 1.0, 2.0  # seconds that a page in the making waits for its first picture, and its run for it
+FIRST_LOOK = 1.0  # seconds that the building of a page waits for its first picture
 DEBOUNCE = 0.3  # seconds that choices must have rested before another one is answered at once
-FLUSH = 0.1  # seconds between two messages to the page
-PICTURE = 0.4  # seconds between two pictures
-SLOW, FEW = 0.006, 100  # seconds of an evaluation above which first pictures are drafts, on so many examples
+FLUSH, BEAT = 0.1, 0.2  # seconds between two messages to the page, and between two that tell of progress alone
 QUICK = 0.1  # seconds of an evaluation up to which a gradient is computed unasked
-
-
-class _Canceled(Exception):
-    """Raised in the worker when its job was called off."""
-
-
-@final
-class _Job:
-    """One run in a thread of its own."""
-
-    def __init__(self, runner: Runner, request: Request) -> None:
-        self.runner, self.request = runner, request
-        self.stop, self.looked, self.go = threading.Event(), threading.Event(), threading.Event()
-        self.progress = le.Progress(0, 0, 0.0)
-        self.search: le.Step | None = None
-        self.expected = 0  # evaluations, before they are planned
-        self.thread = threading.Thread(target=self._run, name="landscape", daemon=True)
-
-    def _run(self) -> None:
-        torch.set_num_threads(1)  # two threads of a small product wait for each other on a busy machine
-        try:
-            for result in self._results():
-                self.runner.post(self, "running", "", result)
-                if result.profiles:
-                    self.looked.set()
-                    self.go.wait(COMING)
-            self.runner.post(self, "done", "", None)
-        except _Canceled:
-            pass
-        except Exception as error:
-            self.runner.post(self, "failed", _sentence(error), None)
-        finally:
-            self.looked.set()
-
-    def _results(self) -> Any:
-        request, source = self.request, sources.load(self.request.model)
-        track = source.track(request, self._watch)
-        self._check(self.progress)
-        self.search, subspace = None, source.subspace(request)
-        self._check(self.progress)
-        projections = {
-            line: [subspace.project(track.state_at(line, float(place))) for place in track.positions]
-            for line in track.lines
-        }
-        metrics = source.metrics(request.split, request.samples, request.metric)
-        drive = f"{request.split}_{request.metric}"
-        driver = next((m for m in metrics if m.name == drive and m.smooth), None)
-        start = source.recall(request, {m.name for m in metrics})
-        self.expected = 0 if start is not None else cost.evaluations(request)
-        exact: dict[str, Profile] = {}
-        for landscape in le.refine(
-            metrics,
-            subspace,
-            resolution=request.resolution,
-            tolerance=request.tolerance / 100,
-            scale=request.scale,
-            drive=None if driver is None else drive,
-            start=start,
-            subset=FEW if driver is not None and start is None and _is_slow(driver, subspace) else None,
-            interval=PICTURE,
-            progress=self._check,
-        ):
-            if "draft" not in landscape.attrs:
-                source.keep(request, landscape)
-            result = Result(request, track, subspace, landscape, projections, exact, self.progress)
-            yield result
-            if not exact:
-                exact = profiles(request, track, lambda: self._check(self.progress))
-                yield replace(result, profiles=exact)
-
-    def _watch(self, step: le.Step) -> bool:
-        """Show how far a search is; whether it goes on."""
-        self.search = step
-        self.runner.heartbeat(self)
-        return not self.stop.is_set()
-
-    def _check(self, progress: le.Progress) -> None:
-        self.progress = progress
-        if self.stop.is_set():
-            raise _Canceled
-        self.runner.heartbeat(self)
-
-
-def _is_slow(metric: le.metrics.Metric, subspace: Any) -> bool:
-    """Whether a first picture would take long, and fewer examples make it sooner."""
-    if metric.data is None or metric.data.count <= FEW or not subspace.smooth:
-        return False
-    evaluate, middle = le.Evaluator(subspace, metric, strategy="loop"), [(a + b) / 2 for a, b in subspace.bounds]
-    evaluate(middle)  # the first time takes longer
-    start = time.perf_counter()
-    evaluate(middle)
-    return time.perf_counter() - start > SLOW
 
 
 def _insight(request: Request, track: Track, subspace: Any, at: Marker, thorough: bool, check: Any) -> Insight:
     """A look at the network at a marker, or why it failed: so that it is not tried again."""
     try:
         return insight(request, track, subspace, at, thorough, check)
-    except _Canceled:
+    except Canceled:
         raise
     except Exception as error:
-        return Insight(request, at, failure=_sentence(error))
-
-
-def _sentence(error: Exception) -> str:
-    """What went wrong, for the page; what was not foreseen goes to the log as well."""
-    if isinstance(error, le.LandscapeError):
-        return f"{str(error)[:1].upper()}{str(error)[1:]}"
-    log.error("The run failed", exc_info=error)
-    return f"The run failed: {type(error).__name__}: {error}"
+        return Insight(request, at, failure=sentence(error))
 
 
 @final
@@ -163,10 +57,10 @@ class Runner:
         self.progress, self.planned, self.share = le.Progress(0, 0, 0.0), 0, 0.0
         self.search: le.Step | None = None
         self.on_progress: Callable[[], None] = lambda: None
-        self._job: _Job | None = None
+        self._job: Job | None = None
         self._timer: threading.Timer | None = None
-        self._lock = threading.Lock()
-        self._mail: list[tuple[_Job, str, str, Result | None]] = []
+        self._lock, self._first = threading.Lock(), threading.RLock()
+        self._mail: list[tuple[Job, str, str, Result | None]] = []
         self._scheduled = False
         self.held = False
         self._loop: asyncio.AbstractEventLoop | None = None
@@ -191,7 +85,8 @@ class Runner:
         """Several choices that are one: the run that answers them starts when the last is made."""
         self._choosing = True
         try:
-            yield
+            with self._first:
+                yield
         finally:
             self._choosing = False
             self._answer()
@@ -208,7 +103,7 @@ class Runner:
             return
         self._requested, self.held = self.state.request, True
         self.state.param.update(phase="running", cost=self._cost(0))
-        self._job = _Job(self, self.state.request)
+        self._job = Job(self, self.state.request)
         self._job.thread.start()
 
     def look(self) -> None:
@@ -284,18 +179,19 @@ class Runner:
         self.state.param.update(**{busy: True})
 
         def check() -> None:
+            self.give_way()
             if stop.is_set():
-                raise _Canceled
+                raise Canceled
 
         def run() -> None:
             torch.set_num_threads(1)
             found: dict[str, Any] = {busy: False}
             try:
                 found |= work(check)
-            except _Canceled:
+            except Canceled:
                 return
             except Exception as error:
-                found["message"] = _sentence(error)
+                found["message"] = sentence(error)
             self._deliver(lambda: None if stop.is_set() else self.state.param.update(**found))
 
         threading.Thread(target=run, name="landscape", daemon=True).start()
@@ -338,7 +234,7 @@ class Runner:
             self._job = None
 
     def _begin(self, request: Request) -> None:
-        job = _Job(self, request)
+        job = Job(self, request)
         with self._lock:
             if self._timer is None or threading.current_thread() is not self._timer:
                 return
@@ -346,14 +242,19 @@ class Runner:
             job.go.set()
             job.thread.start()
 
-    def heartbeat(self, job: _Job) -> None:
-        """Show the progress of a job, at most ten times a second."""
+    def give_way(self) -> None:
+        """Wait while the page changes, called from a thread: Python lets only one of them run, and a person waits."""
+        with self._first:
+            pass
+
+    def heartbeat(self, job: Job) -> None:
+        """Show the progress of a job, at most five times a second."""
         now = time.monotonic()
-        if now - self._beat >= FLUSH:
+        if now - self._beat >= BEAT:
             self._beat = now
             self.post(job, "running", "", None)
 
-    def post(self, job: _Job, phase: str, message: str, result: Result | None) -> None:
+    def post(self, job: Job, phase: str, message: str, result: Result | None) -> None:
         """Take what a job has found, from its thread; the newest result replaces one not yet shown."""
         with self._lock:
             if job is not self._job or job.stop.is_set():
@@ -385,7 +286,11 @@ class Runner:
             mail, self._mail, self._scheduled = self._mail, [], False
             if not mail or mail[0][0] is not self._job:
                 return
-        job, phase, message, result = mail[0]
+        with self._first:
+            self._write(*mail[0])
+
+    def _write(self, job: Job, phase: str, message: str, result: Result | None) -> None:
+        """Tell the state what a job has found."""
         self.progress, self.search = job.progress, job.search
         self.planned = max(self.progress.planned, job.expected)
         self.share = max(self.share, self.progress.evaluated / max(self.planned, 1))

@@ -10,6 +10,7 @@ import xarray as xr
 
 import landscape_engine as le
 from explorer import jobs, sources
+from explorer.job import Job
 from explorer.jobs import Runner
 from explorer.profiles import profiles
 from explorer.state import State
@@ -62,6 +63,21 @@ def test_the_first_picture_of_a_slow_model_is_a_draft_and_the_last_one_is_not(ru
     assert int(landscapes[0]["evaluated"].sum()) == 17
     assert "draft" not in state.result.landscape.attrs
     assert int(state.result.landscape["evaluated"].sum()) >= 81
+
+
+def test_a_run_stands_still_while_the_page_changes_and_goes_on_after(runner):
+    runner.state.param.update(resolution=65, tolerance=0.1)
+    end = time.monotonic() + 30
+    while runner.progress.evaluated == 0:
+        assert time.monotonic() < end
+        time.sleep(0.01)
+    with runner.choosing():
+        time.sleep(0.5)  # what has begun is finished
+        before = runner._job.progress
+        time.sleep(0.5)
+        assert runner._job.progress is before
+    state = finish(runner, 120.0)
+    assert state.phase == "done" and runner.progress.evaluated > before.evaluated
 
 
 def test_another_metric_goes_on_from_the_nodes_known(runner):
@@ -280,7 +296,7 @@ def test_what_the_drawer_says_of_a_metric_is_of_the_one_that_is_chosen(monkeypat
 
 
 def test_the_share_that_is_done_never_falls_back_though_more_is_planned(runner):
-    job = jobs._Job(runner, runner.state.request)
+    job = Job(runner, runner.state.request)
     runner._job = job
     shares = []
     for evaluated, planned in ((81, 90), (90, 200), (200, 400), (400, 400)):

@@ -1,0 +1,127 @@
+"""One run in a thread of its own: the first picture, exact values along the lines, finer pictures."""
+
+from __future__ import annotations
+
+import logging
+import threading
+import time
+from dataclasses import replace
+from typing import TYPE_CHECKING, Any, final
+
+import torch
+
+import landscape_engine as le
+from explorer import cost, sources
+from explorer.profiles import Profile, profiles
+from explorer.result import Result
+from explorer.state import Request
+
+if TYPE_CHECKING:
+    from explorer.jobs import Runner
+
+log = logging.getLogger("explorer")
+
+COMING = 2.0  # seconds that the run of a page in the making waits for it, with a first picture
+PICTURE = 0.4  # seconds between two pictures
+SLOW, FEW = 0.006, 100  # seconds of an evaluation above which first pictures are drafts, on so many examples
+
+
+class Canceled(Exception):
+    """Raised in the worker when its job was called off."""
+
+
+@final
+class Job:
+    """One run in a thread of its own."""
+
+    def __init__(self, runner: Runner, request: Request) -> None:
+        self.runner, self.request = runner, request
+        self.stop, self.looked, self.go = threading.Event(), threading.Event(), threading.Event()
+        self.progress = le.Progress(0, 0, 0.0)
+        self.search: le.Step | None = None
+        self.expected = 0  # evaluations, before they are planned
+        self.thread = threading.Thread(target=self._run, name="landscape", daemon=True)
+
+    def _run(self) -> None:
+        torch.set_num_threads(1)  # two threads of a small product wait for each other on a busy machine
+        try:
+            for result in self._results():
+                self.runner.post(self, "running", "", result)
+                if result.profiles:
+                    self.looked.set()
+                    self.go.wait(COMING)
+            self.runner.post(self, "done", "", None)
+        except Canceled:
+            pass
+        except Exception as error:
+            self.runner.post(self, "failed", sentence(error), None)
+        finally:
+            self.looked.set()
+
+    def _results(self) -> Any:
+        request, source = self.request, sources.load(self.request.model)
+        track = source.track(request, self._watch)
+        self._check(self.progress)
+        self.search, subspace = None, source.subspace(request)
+        self._check(self.progress)
+        projections = {
+            line: [subspace.project(track.state_at(line, float(place))) for place in track.positions]
+            for line in track.lines
+        }
+        metrics = source.metrics(request.split, request.samples, request.metric)
+        drive = f"{request.split}_{request.metric}"
+        driver = next((m for m in metrics if m.name == drive and m.smooth), None)
+        start = source.recall(request, {m.name for m in metrics})
+        self.expected = 0 if start is not None else cost.evaluations(request)
+        exact: dict[str, Profile] = {}
+        for landscape in le.refine(
+            metrics,
+            subspace,
+            resolution=request.resolution,
+            tolerance=request.tolerance / 100,
+            scale=request.scale,
+            drive=None if driver is None else drive,
+            start=start,
+            subset=FEW if driver is not None and start is None and _is_slow(driver, subspace) else None,
+            interval=PICTURE,
+            progress=self._check,
+        ):
+            if "draft" not in landscape.attrs:
+                source.keep(request, landscape)
+            result = Result(request, track, subspace, landscape, projections, exact, self.progress)
+            yield result
+            if not exact:
+                exact = profiles(request, track, lambda: self._check(self.progress))
+                yield replace(result, profiles=exact)
+
+    def _watch(self, step: le.Step) -> bool:
+        """Show how far a search is; whether it goes on."""
+        self.search = step
+        self.runner.heartbeat(self)
+        return not self.stop.is_set()
+
+    def _check(self, progress: le.Progress) -> None:
+        self.progress = progress
+        self.runner.give_way()
+        if self.stop.is_set():
+            raise Canceled
+        self.runner.heartbeat(self)
+
+
+def _is_slow(metric: le.metrics.Metric, subspace: Any) -> bool:
+    """Whether a first picture would take long, and fewer examples make it sooner."""
+    if metric.data is None or metric.data.count <= FEW or not subspace.smooth:
+        return False
+    evaluate, middle = le.Evaluator(subspace, metric, strategy="loop"), [(a + b) / 2 for a, b in subspace.bounds]
+    evaluate(middle)  # the first time takes longer
+    start = time.perf_counter()
+    evaluate(middle)
+    return time.perf_counter() - start > SLOW
+
+
+def sentence(error: Exception) -> str:
+    """What went wrong, for the page; what was not foreseen goes to the log as well."""
+    if isinstance(error, le.LandscapeError):
+        return f"{str(error)[:1].upper()}{str(error)[1:]}"
+    log.error("The run failed", exc_info=error)
+    return f"The run failed: {type(error).__name__}: {error}"
