@@ -216,6 +216,11 @@ class _Run:
         return np.concatenate([nodes, np.argwhere(others)[:room]])
 
     @property
+    def _hurries(self) -> bool:
+        """Whether a first draft is being made, which would be there before the fastest strategy is found."""
+        return self.drafting.is_wanted and self.drafting.precision != "auto" and not self.record.is_whole
+
+    @property
     def _is_due(self) -> bool:
         return time.perf_counter() - self.last >= self.interval
 
@@ -225,7 +230,7 @@ class _Run:
         while done < len(nodes):
             some, began = nodes[done : done + evaluator.chunk], time.perf_counter()
             points = [[float(axis[i]) for axis, i in zip(self.record.axes, node, strict=True)] for node in some]
-            stage.tell(some, evaluator.many(points, self.likely))
+            stage.tell(some, evaluator.many(points, 0 if self._hurries else self.likely))
             done, self.evaluated = done + len(some), self.evaluated + len(some)
             now = time.perf_counter()
             if self.progress is not None:
