@@ -303,3 +303,17 @@ def test_values_that_are_not_finite_are_no_trouble(spirals):
     assert np.isinf(plain["loss"]).any() and "draft" in drafts[0].attrs
     np.testing.assert_array_equal(final["loss"], plain["loss"])
     assert all(np.isfinite(d["loss_error"]).all() for d in drafts)
+
+
+def test_a_first_draft_computes_its_nodes_and_tries_no_strategies():
+    sample, calls = sample_models.load("spirals_mlp"), itertools.count()
+
+    def counted(outputs, targets):
+        next(calls)
+        return sample.loss_function(outputs, targets)
+
+    loss, plane = Loss(counted, *sample.train), le.Plane.random(sample.model, seed=0)
+    before = next(calls)
+    first = next(iter(le.refine(loss, plane, resolution=65, subset=100, interval=0)))
+    assert first["evaluated"].sum() == 17
+    assert next(calls) - before - 1 == 17 + 81
