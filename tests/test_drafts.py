@@ -314,6 +314,6 @@ def test_a_first_draft_computes_its_nodes_and_tries_no_strategies():
 
     loss, plane = Loss(counted, *sample.train), le.Plane.random(sample.model, seed=0)
     before = next(calls)
-    first = next(iter(le.refine(loss, plane, resolution=65, subset=100, interval=0)))
+    first = next(iter(le.refine(loss, plane, resolution=129, subset=100, interval=0)))
     assert first["evaluated"].sum() == 17
     assert next(calls) - before - 1 == 17 + 81
