@@ -117,7 +117,7 @@ def main(visits: int = 5) -> None:
 
 def print_row(name: str, times: list[float]) -> None:
     """The middle of some times, and the range of them."""
-    print(f"{name:26} {statistics.median(times):6.0f} ms ({min(times):.0f} to {max(times):.0f})")
+    print(f"{name:26} {statistics.median(times):6.1f} ms ({min(times):.1f} to {max(times):.1f})")
 
 
 if __name__ == "__main__":

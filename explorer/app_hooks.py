@@ -9,4 +9,7 @@ sys.path[:] = [p for p in sys.path if Path(p or ".").resolve() != _HERE]
 if str(_HERE.parent) not in sys.path:
     sys.path.insert(0, str(_HERE.parent))
 
-from explorer.ready import Anteroom as on_server_loaded  # noqa: F401
+from explorer.ready import Ahead
+
+_AHEAD = Ahead()
+on_server_loaded, on_server_unloaded = _AHEAD.on_server_loaded, _AHEAD.on_server_unloaded

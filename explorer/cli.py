@@ -18,6 +18,7 @@ from explorer.ready import Ahead
 from landscape_engine import LandscapeError
 
 ADDRESS = "127.0.0.1"
+UNUSED = 10.0  # seconds after which a page ends that no browser is connected to
 
 
 def free_port(first: int) -> int:
@@ -55,7 +56,7 @@ def serve(port: int = 0, models: Sequence[str] = (), ahead: bool = True, **optio
         show=False,
         websocket_origin=[f"{ADDRESS}:{port}", f"localhost:{port}"] if port else ["*"],
         check_unused_sessions_milliseconds=1000,
-        unused_session_lifetime_milliseconds=10_000,
+        unused_session_lifetime_milliseconds=int(1000 * UNUSED),
         **options,
     )
 

@@ -97,6 +97,7 @@ class Job:
     def _watch(self, step: le.Step) -> bool:
         """Show how far a search is; whether it goes on."""
         self.search = step
+        self.runner.give_way()
         self.runner.heartbeat(self)
         return not self.stop.is_set()
 

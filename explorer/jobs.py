@@ -205,7 +205,7 @@ class Runner:
         """Do something on the event loop, if there still is a document."""
         if self._loop is None:
             update()
-        else:
+        elif not self._loop.is_closed():  # as it is where a server has ended
             self._loop.call_soon_threadsafe(self._tick, update)
 
     def _tick(self, update: Callable[[], None]) -> None:
@@ -272,7 +272,7 @@ class Runner:
             self._scheduled = True
         if self._loop is None:
             self._flush()
-        else:
+        elif not self._loop.is_closed():
             self._loop.call_soon_threadsafe(self._loop.call_later, FLUSH / 2, self._kick)
 
     def _kick(self) -> None:

@@ -3,16 +3,18 @@
 from __future__ import annotations
 
 import logging
+import math
 import time
 from typing import Any
 
+import panel as pn
 from bokeh.application.handlers.lifecycle import LifecycleHandler
 from bokeh.util.token import generate_jwt_token, generate_session_id, get_token_payload
 from tornado.httputil import HTTPHeaders, HTTPServerRequest, RequestStartLine
 from tornado.ioloop import PeriodicCallback
 
 LOOK = 3.0  # seconds from one look at how busy the server is to the next
-BUSY = 0.1  # share of a core from which on it is busy
+BUSY = 0.02  # share of a core from which on it is busy: one click in that time is enough
 CONNECT = 20.0  # seconds a browser has to connect to the page it was given
 
 log = logging.getLogger(__name__)
@@ -22,7 +24,7 @@ class Anteroom:
     """Holds one session of an application that nobody has asked for yet, and makes it while the server rests.
 
     Bokeh 3.9 makes a session when a browser asks for its page, and serves nothing else meanwhile. Here that is done
-    before; who comes while none stands ready, or asks with arguments, is served as Bokeh does it.
+    before; a visit that is not a plain one, and who comes while none stands ready, is served as Bokeh does it.
 
     Args:
         server_context: Of the application, as a lifecycle hook gets it.
@@ -35,8 +37,12 @@ class Anteroom:
         self._standing: Any = None
         self._worked = 0.0
         self._looks = PeriodicCallback(self._look, 1000 * LOOK)
-        self._context.io_loop.add_callback(self._make)
         self._context.io_loop.add_callback(self._looks.start)
+        self._context.io_loop.add_callback(self._make)
+
+    def close(self) -> None:
+        """Make no other page: the server ends."""
+        self._looks.stop()
 
     async def _look(self) -> None:
         """Make the next page if the process hardly worked since the last look."""
@@ -46,11 +52,11 @@ class Anteroom:
             await self._make()
 
     async def _make(self) -> None:
-        name = generate_session_id()
+        name = generate_session_id(signed=False)
         line = RequestStartLine("GET", self._context.url, "HTTP/1.1")
         request = HTTPServerRequest(start_line=line, headers=HTTPHeaders({"Host": "localhost"}))
         try:
-            session = await self._create(name, request, generate_jwt_token(name))
+            session = await self._create(name, request, generate_jwt_token(name, signed=False))
         except Exception:
             self._looks.stop()  # whoever comes is told what is wrong
             log.exception("No page could be made ahead")
@@ -60,14 +66,26 @@ class Anteroom:
 
     async def _admit(self, session_id: str, request: Any = None, token: str | None = None) -> Any:
         """The session that a browser asks for: the one that stands ready, if it may be any."""
-        is_visit = request is not None and request.path == self._context.url and not request.arguments
-        if self._standing is None or not is_visit:
+        if self._standing is None or not self._is_plain(request, token):
             return await self._create(session_id, request, token)
         session, self._standing, self._worked = self._standing, None, 0.0  # the next look finds it busy
-        said = {key: value for key, value in get_token_payload(token).items() if not key.startswith("session_")}
-        session._token = generate_jwt_token(session.id, extra_payload=said)  # that it was made with may be out of date
+        said = dict(get_token_payload(token))
+        lasts = math.ceil(said.pop("session_expiry") - time.time())
+        session._token = generate_jwt_token(session.id, signed=False, extra_payload=said, expiration=lasts)
         self._context.io_loop.call_later(CONNECT, session.unblock_expiration)
         return session
+
+    def _is_plain(self, request: Any, token: str | None) -> bool:
+        """Whether somebody asks for a page, whoever it is and whichever session: none that is signed, or one's own."""
+        return (
+            request is not None
+            and token is not None
+            and "." not in token  # behind which the signature would stand
+            and request.path == self._context.url
+            and not (request.arguments or request.cookies.keys() & {"user", "is_guest"})
+            and "Bokeh-Session-Id" not in request.headers
+            and not pn.config.reuse_sessions
+        )
 
 
 class Ahead(LifecycleHandler):
@@ -75,4 +93,14 @@ class Ahead(LifecycleHandler):
 
     def __init__(self) -> None:
         super().__init__()
-        self._on_server_loaded = Anteroom
+        self._room: Anteroom | None = None
+
+    def on_server_loaded(self, server_context: Any) -> None:
+        """Begin, unless code that changes is watched: what was made before would be out of date."""
+        if not pn.config.autoreload:
+            self._room = Anteroom(server_context)
+
+    def on_server_unloaded(self, server_context: Any) -> None:
+        """End."""
+        if self._room is not None:
+            self._room.close()

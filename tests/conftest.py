@@ -100,14 +100,11 @@ def served(explorers, serve):
         port = cli.free_port(5100)
         server = serve(port)
     yield f"http://127.0.0.1:{port}/explorer"
-    page.Explorer = build
-    server.stop()
     for explorer in explorers:
         explorer.runner.close()  # as the end of its session does
-    for thread in threading.enumerate():
-        if thread.name == "landscape":
-            thread.join(10)
-            assert not thread.is_alive(), "a run went on after its session had ended"
+    server.stop()
+    server.join(10)
+    page.Explorer = build
 
 
 @pytest.fixture(scope="session")
@@ -123,6 +120,10 @@ def address(explorers):
 
     with served(explorers, lambda port: cli.serve(port, ahead=False, threaded=True, verbose=False)) as running:
         yield running
+    for thread in threading.enumerate():
+        if thread.name == "landscape":
+            thread.join(10)
+            assert not thread.is_alive(), "a run went on after its session had ended"
 
 
 @pytest.fixture

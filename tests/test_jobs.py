@@ -66,9 +66,10 @@ def test_the_first_picture_of_a_slow_model_is_a_draft_and_the_last_one_is_not(ru
 
 
 def test_a_run_stands_still_while_the_page_changes_and_goes_on_after(runner):
+    runner.held = True  # so that it does not wait to tell what it has found
     runner.state.param.update(resolution=65, tolerance=0.1)
     end = time.monotonic() + 30
-    while runner.progress.evaluated == 0:
+    while runner._job is None or runner._job.progress.evaluated == 0:
         assert time.monotonic() < end
         time.sleep(0.01)
     with runner.choosing():
@@ -76,6 +77,7 @@ def test_a_run_stands_still_while_the_page_changes_and_goes_on_after(runner):
         before = runner._job.progress
         time.sleep(0.5)
         assert runner._job.progress is before
+    runner.proceed()
     state = finish(runner, 120.0)
     assert state.phase == "done" and runner.progress.evaluated > before.evaluated
 

@@ -7,19 +7,21 @@ from pathlib import Path
 
 import panel as pn
 import pytest
-from bokeh.util.token import get_session_id, get_token_payload
+from bokeh.util.token import check_token_signature, get_session_id, get_token_payload
 from panel.io.application import build_single_handler_application
 
 from conftest import served
-from explorer import cli
+from explorer import cli, ready
 from page import DEEP, choose, wait
 
+TOKEN = r'"token":"([^"]+)"'
 
-def get(address):
+
+def get(address, **headers):
     """The session that a page belongs to, and what its token says of the request."""
-    request = urllib.request.Request(address, headers={"X-Visitor": "Ada"})
+    request = urllib.request.Request(address, headers={"X-Visitor": "Ada", **headers})
     html = urllib.request.urlopen(request, timeout=60).read().decode()
-    token = re.search(r'"token":"([^"]+)"', html)[1]
+    token = re.search(TOKEN, html)[1]
     return get_session_id(token), get_token_payload(token)
 
 
@@ -41,8 +43,10 @@ def by_panel(port):
 
 
 @pytest.fixture
-def ahead(request):
-    """Address of an explorer that keeps a page ready, and the explorers it has built."""
+def ahead(request, monkeypatch):
+    """Address of an explorer that keeps a page ready, and the explorers it has built; all of it is quick."""
+    monkeypatch.setattr(ready, "LOOK", 1.0)
+    monkeypatch.setattr(cli, "UNUSED", 1.0)
     built = []
     with served(built, getattr(request, "param", by_command)) as address:
         until(lambda: built)
@@ -52,27 +56,46 @@ def ahead(request):
 @pytest.mark.parametrize("ahead", [by_command, by_panel], indirect=True)
 def test_a_page_is_made_before_it_is_asked_for_and_another_once_the_server_rests(ahead):
     address, built = ahead
+    time.sleep(2)
+    asked = time.time()
     first, said = get(address)
     assert len(built) == 1
     assert {**said["headers"]}["X-Visitor"] == "Ada"
-    assert said["session_expiry"] > time.time()
+    assert said["session_expiry"] >= int(asked) + 300, "counted from the visit"
     second, _ = get(address)  # at once: none stands ready
     assert len(built) == 2
     until(lambda: len(built) == 3)
-    third, _ = get(address + "?theme=dark")  # another than the one that stands ready, which knows of no arguments
+    third, _ = get(address + "?theme=dark")  # what stands ready knows of no arguments
     assert len(built) == 4
-    assert len({first, second, third}) == 3
+    named, _ = get(address, **{"Bokeh-Session-Id": "Ada's"})
+    assert len(built) == 5 and named == "Ada's"
+    assert len({first, second, third, named}) == 4
+
+
+def test_who_asks_for_a_signed_session_gets_one():
+    key = {"secret_key": b"of the server", "sign_sessions": True}
+    built = []
+    with served(built, lambda port: cli.serve(port, threaded=True, verbose=False, **key)) as address:
+        until(lambda: built)
+        html = urllib.request.urlopen(address, timeout=60).read().decode()
+        assert check_token_signature(re.search(TOKEN, html)[1], secret_key=key["secret_key"], signed=True)
+
+
+def test_a_page_that_was_given_away_and_never_opened_ends(ahead, monkeypatch):
+    monkeypatch.setattr(ready, "CONNECT", 0.5)
+    address, built = ahead
+    get(address)
+    until(lambda: built[0].runner._loop is None)
 
 
 @pytest.mark.browser
 def test_a_page_that_has_stood_ready_is_finished_and_alive(ahead, open_page):
     address, built = ahead
     until(lambda: built[0].runner._job is not None and not built[0].runner._job.thread.is_alive())
-    time.sleep(12)  # a session that nobody uses ends after 10 s
+    time.sleep(3)  # a session that nobody uses ends after a second
     page = open_page(address)
     page.evaluate(DEEP)
     page.get_by_text("Done").first.wait_for()
-    assert len(built) == 1
     choose(page, "Metric", "Accuracy")
     page.get_by_text("training accuracy").first.wait_for()
     wait(page, lambda: built[0].state.metric == "accuracy" and built[0].state.phase == "done")

@@ -196,7 +196,8 @@ class _Run:
         record = self.record
         while len(nodes := self._next(stage)):
             whole = record.is_whole
-            for _ in self._compute(stage, nodes, self._ahead(stage, len(nodes))):
+            hurries = stage is not record and not whole  # a first draft is there before the fastest strategy is found
+            for _ in self._compute(stage, nodes, self._ahead(stage, len(nodes)), 0 if hurries else self.likely):
                 if whole and self._is_due:
                     break
             if record.is_whole and (not whole or self._is_due) and (stage is not record or len(stage.ask())):
@@ -216,21 +217,23 @@ class _Run:
         return np.concatenate([nodes, np.argwhere(others)[:room]])
 
     @property
-    def _hurries(self) -> bool:
-        """Whether a first draft is being made, which would be there before the fastest strategy is found."""
-        return self.drafting.is_wanted and self.drafting.precision != "auto" and not self.record.is_whole
-
-    @property
     def _is_due(self) -> bool:
         return time.perf_counter() - self.last >= self.interval
 
-    def _compute(self, stage: Draft | Record, nodes: NDArray[np.int64], ahead: int) -> Iterator[float]:
-        """Evaluate nodes, as many together as is best; yields the seconds that each of them took."""
+    def _compute(self, stage: Draft | Record, nodes: NDArray[np.int64], ahead: int, likely: int) -> Iterator[float]:
+        """Evaluate nodes, as many together as is best; yields the seconds that each of them took.
+
+        Args:
+            stage: What asks for them.
+            nodes: Their indices.
+            ahead: How many evaluations are planned after them.
+            likely: In how many a faster strategy would pay; 0 looks for none.
+        """
         done, planned, evaluator = 0, self.evaluated + len(nodes) + ahead, stage.evaluator
         while done < len(nodes):
             some, began = nodes[done : done + evaluator.chunk], time.perf_counter()
             points = [[float(axis[i]) for axis, i in zip(self.record.axes, node, strict=True)] for node in some]
-            stage.tell(some, evaluator.many(points, 0 if self._hurries else self.likely))
+            stage.tell(some, evaluator.many(points, likely))
             done, self.evaluated = done + len(some), self.evaluated + len(some)
             now = time.perf_counter()
             if self.progress is not None:
@@ -277,5 +280,6 @@ class _Run:
         if stage is self.record and self.drafting.precision != "auto":
             wanted &= ~full.computed
         coarse = int(np.prod([(n - 1) // full.stride + 1 for n in full.shape]))
-        times = list(self._compute(stage, np.argwhere(wanted), 2 * coarse))
+        likely = self.likely if self.drafting.precision == "auto" else 0  # else there are few, and a draft waits
+        times = list(self._compute(stage, np.argwhere(wanted), 2 * coarse, likely))
         return min(times[1:] or times or [0.0])
