@@ -3,7 +3,8 @@
 The first visits are to a server that rests, where a page stands ready; the others ask for one that is yet to be made.
 The page counts as there when its cards and its choices stand in the window; the map, when pixels of it are painted;
 the surface, when it has been drawn in three dimensions. A step of the slider is all that runs before the browser can
-paint again (95 % of steps take less). Then each sample model is chosen from the list, and its first picture waited
+paint again (95 % of steps take less); a frame of a surface that is turned has 16.7 ms at 60 a second, of which its
+script takes so much, and the GPU the rest. Then each sample model is chosen from the list, and its first picture waited
 for, while the one before still computes. Times in milliseconds, in a headless browser; where that has no GPU, WebGL
 takes most of the surface's.
 """
@@ -60,6 +61,21 @@ SLIDE = """() => {
 }"""
 
 
+# What is drawn in a frame, counted in what the browser calls before it paints.
+TURN = """() => {
+  const ask = requestAnimationFrame, scripts = window.scripts = [];
+  let calls = 0;
+  for (const name of ['drawElements', 'drawArrays', 'drawElementsInstanced', 'drawArraysInstanced']) {
+    const draw = WebGL2RenderingContext.prototype[name];
+    WebGL2RenderingContext.prototype[name] = function (...given) { calls += 1; return draw.apply(this, given); };
+  }
+  window.requestAnimationFrame = (frame) => ask((time) => {
+    const start = performance.now(), before = calls;
+    frame(time);
+    if (calls > before) scripts.push(performance.now() - start);
+  });
+}"""
+
 # The header says what is shown.
 SHOWN = """(name) => deep('.sub').some((e) => e.textContent.startsWith(name)) && performance.now() - window.clicked"""
 
@@ -71,6 +87,25 @@ def visit(browser, address: str) -> dict[str, float]:
     page.goto(address)
     page.wait_for_function("'done' in seen && 'surface' in seen")
     found = page.evaluate("seen") | {"slider": page.evaluate(SLIDE)}
+    page.close()
+    return found
+
+
+def turning(browser, address: str) -> list[float]:
+    """Milliseconds of script of each frame while the surface is turned; the GPU's time comes on top."""
+    page = browser.new_page(viewport={"width": 1440, "height": 900})
+    page.goto(address)
+    page.get_by_text("Done").first.wait_for()
+    page.evaluate(DEEP)
+    page.evaluate(TURN)
+    box = page.locator(".surface3d").first.bounding_box()
+    x, y = box["x"] + box["width"] / 2, box["y"] + box["height"] / 2
+    page.mouse.move(x, y)
+    page.mouse.down()
+    for k in range(80):
+        page.mouse.move(x + 2 * k - 40, y + k % 20)
+    page.mouse.up()
+    found = page.evaluate("scripts")
     page.close()
     return found
 
@@ -103,6 +138,7 @@ def main(visits: int = 5) -> None:
             ready.append(visit(browser, address))
         for _ in range(visits):
             made.append(visit(browser, f"{address}?theme=default"))  # what stands ready knows of no arguments
+        frames = turning(browser, address)
         chosen = changes(browser, address)
         browser.close()
         server.terminate()
@@ -111,6 +147,7 @@ def main(visits: int = 5) -> None:
     for name in ("map", "surface", "done"):
         print_row(f"{name} after the page", [found[name] - found["page"] for found in ready + made])
     print_row("a step of the slider", [found["slider"] for found in ready + made])
+    print_row("a turned frame's script", frames)
     for name, took in chosen.items():
         print_row(f"{name}, chosen", [took])
 
