@@ -163,7 +163,8 @@ class Explorer(pn.viewable.Viewer):
         if document is not None and document.session_context is not None:
             pn.state.on_session_destroyed(lambda context: self.runner.close())
             self.runner.open(document, asyncio.get_running_loop())
-            _connect_early(document, self.runner.proceed)
+            _connect_early(document, self.runner.tell)
+            pn.state.onload(self.runner.proceed)
         elif notebook.ready():
             self.runner.open(None, asyncio.get_running_loop())
             self.host.param.watch(lambda event: self.runner.proceed(), "shown")
@@ -356,8 +357,8 @@ class Explorer(pn.viewable.Viewer):
         return self.inline._repr_mimebundle_(include, exclude)
 
 
-def _connect_early(document: Any, proceed: Callable[[], None]) -> None:
-    """Send what changes from the browser's first word on, and go on computing then.
+def _connect_early(document: Any, tell: Callable[[], None]) -> None:
+    """Send what changes from the browser's first word on, beginning with what is known.
 
     Panel 1.9.4 takes a page as connected once all of it is drawn, and until then drops what changes
     (``panel.io.document.hold``): a dialog that was opened meanwhile would never be seen.
@@ -365,6 +366,6 @@ def _connect_early(document: Any, proceed: Callable[[], None]) -> None:
 
     def connect(*events: Any) -> None:
         pn.state._connected[document] = pn.state._loaded[document] = True
-        proceed()
+        tell()
 
     pn.state.browser_info.param.watch(connect, ["language", "timezone", "webgl"])

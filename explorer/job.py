@@ -21,7 +21,6 @@ if TYPE_CHECKING:
 
 log = logging.getLogger("explorer")
 
-COMING = 2.0  # seconds that the run of a page in the making waits for it, with a first picture
 PICTURE = 0.4  # seconds between two pictures
 SLOW, FEW = 0.006, 100  # seconds of an evaluation above which first pictures are drafts, on so many examples
 
@@ -49,7 +48,7 @@ class Job:
                 self.runner.post(self, "running", "", result)
                 if result.profiles:
                     self.looked.set()
-                    self.go.wait(COMING)
+                    self.go.wait()
             self.runner.post(self, "done", "", None)
         except Canceled:
             pass

@@ -22,6 +22,7 @@ from explorer.state import Marker, Request, State
 from explorer.tracks import Track
 
 FIRST_LOOK = 1.0  # seconds that the building of a page waits for its first picture
+DRAWN = 3.0  # and at most that its run waits for it to be drawn, once it is there
 DEBOUNCE = 0.3  # seconds that choices must have rested before another one is answered at once
 FLUSH, BEAT = 0.1, 0.2  # seconds between two messages to the page, and between two that tell of progress alone
 QUICK = 0.1  # seconds of an evaluation up to which a gradient is computed unasked
@@ -112,8 +113,15 @@ class Runner:
         self._job.looked.wait(FIRST_LOOK)
         self._flush()
 
+    def tell(self) -> None:
+        """Tell the page what is known: it is there, and results reach it through the loop."""
+        self.held = False
+        self._schedule()
+        if self._loop is not None:
+            self._loop.call_later(DRAWN, self.proceed)
+
     def proceed(self) -> None:
-        """Go on: the page is there, and results reach it through the loop."""
+        """Compute on, and tell what is found: the page is drawn, which takes all that the machine has."""
         self.held = False
         if self._job is not None:
             self._job.go.set()

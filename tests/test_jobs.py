@@ -48,6 +48,9 @@ def test_a_page_opens_with_the_coarse_surface_and_the_profile_and_waits(runner):
     assert first.profile is not None
     time.sleep(0.3)
     assert runner.state.result is first
+    runner.tell()
+    time.sleep(0.3)
+    assert runner.state.result.landscape is first.landscape, "what is known, and no more"
     runner.proceed()
     state = finish(runner)
     assert state.phase == "done"
@@ -77,7 +80,7 @@ def test_a_run_stands_still_while_the_page_changes_and_goes_on_after(runner):
         before = runner._job.progress
         time.sleep(0.5)
         assert runner._job.progress is before
-    runner.proceed()
+    runner.tell()
     state = finish(runner, 120.0)
     assert state.phase == "done" and runner.progress.evaluated > before.evaluated
 
