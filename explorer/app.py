@@ -34,7 +34,7 @@ from explorer.views.marker import MarkerView
 from explorer.views.movement import MovementView
 from explorer.views.picture import Picture
 from explorer.views.profile import ProfileView
-from explorer.views.results import curve_of, off_plane, picture_of, profile_of, subtitle
+from explorer.views.results import curve_of, off_plane, path_note, picture_of, profile_of, subtitle
 from explorer.views.spectrum import SpectrumView
 from explorer.views.surface import Surface3D
 from landscape_engine import ChoiceError, LandscapeError
@@ -94,7 +94,7 @@ class Explorer(pn.viewable.Viewer):
         self.surface = Surface3D(palette=FATHOM, sizing_mode="stretch_both", min_height=280, margin=0)
         self.banner = text("", BANNER_CSS, visible=False, css_classes=["bk-banner"], sizing_mode="stretch_width")
         self.map_key = text("", sizing_mode="stretch_width")
-        self.profile_title = title(TrainingPath.title)
+        self.profile_title, self.profile_note = title(TrainingPath.title), text("")
         self.surface_key = text("", sizing_mode="stretch_width")
         self.curve_key = text("", sizing_mode="stretch_width")
         self.movement = MovementView()
@@ -216,7 +216,7 @@ class Explorer(pn.viewable.Viewer):
             ),
             card("surface", head("Surface", relief, reset, on_phone=switches[1]), self.surface, self.surface_key),
             card("curve", head("Along the line", also_nodes), self.curve.view, self.curve_key, over_curve),
-            card("profile", head(self.profile_title), self.profile.view),
+            card("profile", head(self.profile_title, self.profile_note), self.profile.view),
             card("inspector", self.marker.card),
             card("spectrum", head("Curvature at the marker", compute), self.spectrum.view, visible=differentiable),
             card("movement", head("Where training moved"), self.movement.view),
@@ -245,7 +245,10 @@ class Explorer(pn.viewable.Viewer):
             self.movement.show(result.subspace.facts)
             self._dress()
             self.marker.show(result, picture)
-            self._show_profile(result, picture.value_at(result.path)[0])
+            if len(result.track.stops) > 1:
+                self.profile.slider.follow(result.track, self.state.t)
+                self.profile.show(profile_of(result, picture.value_at(result.path)[0]))
+                self.profile_note.object = path_note(result)
             self.header.subtitle = subtitle(result)
         self.runner.look_around()
 
@@ -260,7 +263,7 @@ class Explorer(pn.viewable.Viewer):
             }
             names = [f"on-{self.state.on_phone.lower()}", "line" if is_line else "plane"]
             self.board.css_classes = names + [name for name, is_so in facts.items() if is_so]
-            self.board.styles = dimmed(self.state.is_before, self.shown.profile is None)
+            self.board.styles = dimmed(self.state.is_before)
 
     def _look_around(self) -> None:
         """Tell what is at the marker, now and when more is known."""
@@ -298,12 +301,6 @@ class Explorer(pn.viewable.Viewer):
         self.curve.show(picture)
         self.curve_key.object = curve_key(picture)
         return picture
-
-    def _show_profile(self, result: Result, on_map: Any) -> None:
-        if result.profile is None or len(result.track.stops) < 2:
-            return
-        self.profile.slider.follow(result.track, self.state.t)
-        self.profile.show(profile_of(result, on_map))
 
     def _status(self) -> None:
         self._dress()

@@ -51,8 +51,8 @@ class Insight:
     Args:
         request: Of the picture.
         at: The marker.
-        values: Exact values and their standard errors by metric name, as ``le.evaluate`` names them; of a point that
-            was picked.
+        values: Exact values and their standard errors by metric name, as ``le.evaluate`` names them, where no profile
+            tells them.
         gradient_norm: Of the loss; NaN where there is none, or it would take too long.
         nearest: The nearest of the networks that are known, in words, and how far it is; None where there are none.
         behavior: What it does; None where that is not known.
@@ -73,6 +73,7 @@ def insight(
     track: Track,
     subspace: le.Line | le.Plane,
     at: Marker,
+    evaluated: bool = True,
     thorough: bool = True,
     check: Callable[[], None] = lambda: None,
 ) -> Insight:
@@ -83,14 +84,17 @@ def insight(
         track: What the slider follows.
         subspace: What is drawn.
         at: The marker.
+        evaluated: Whether its values are wanted.
         thorough: Whether there is time for a gradient, and for more than a few examples.
         check: Called between steps of the work; what it raises ends it.
     """
     source, values = sources.load(request.model), {}
-    if at.picked is not None:
+    if evaluated:
         own = [m for split in source.splits for m in source.metrics(split, request.samples)]
         drawn = [m for m in source.metrics(request.split, request.samples, request.metric) if m not in own]
-        found = le.evaluate(subspace, MetricPipeline([*own, *drawn]), [at.picked])
+        line = track.lines[track.followed]
+        place = (line, track.coordinates(track.followed, at.t)) if at.picked is None else (subspace, at.picked)
+        found = le.evaluate(place[0], MetricPipeline([*own, *drawn]), [place[1]])
         values = {name: float(value[0]) for name, value in found.items()}
         check()
     here, slope = network_at(at, track, subspace).private_copy().settled(), math.nan

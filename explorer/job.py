@@ -6,13 +6,14 @@ import logging
 import threading
 import time
 from dataclasses import replace
+from itertools import islice
 from typing import TYPE_CHECKING, Any, final
 
 import torch
 
 import landscape_engine as le
 from explorer import cost, sources
-from explorer.profiles import Profile, profiles
+from explorer.profiles import profiles
 from explorer.result import Result
 from explorer.state import Request
 
@@ -38,6 +39,7 @@ class Job:
         self.stop, self.looked, self.go = threading.Event(), threading.Event(), threading.Event()
         self.progress = le.Progress(0, 0, 0.0)
         self.search: le.Step | None = None
+        self.refined = False
         self.expected = 0  # evaluations, before they are planned
         self.thread = threading.Thread(target=self._run, name="landscape", daemon=True)
 
@@ -46,7 +48,7 @@ class Job:
         try:
             for result in self._results():
                 self.runner.post(self, "running", "", result)
-                if result.profiles:
+                if result.profile["evaluated"].any():
                     self.looked.set()
                     self.go.wait()
             self.runner.post(self, "done", "", None)
@@ -72,7 +74,8 @@ class Job:
         driver = next((m for m in metrics if m.name == drive and m.smooth), None)
         start = source.recall(request, {m.name for m in metrics})
         self.expected = 0 if start is not None else cost.evaluations(request)
-        exact: dict[str, Profile] = {}
+        path = profiles(request, track, lambda: self._check(self.progress))
+        exact = next(path)
         for landscape in le.refine(
             metrics,
             subspace,
@@ -89,20 +92,22 @@ class Job:
                 source.keep(request, landscape)
             result = Result(request, track, subspace, landscape, projections, exact, self.progress)
             yield result
-            if not exact:
-                exact = profiles(request, track, lambda: self._check(self.progress))
+            for exact in islice(path, 1):  # map and path become finer in turn
                 yield replace(result, profiles=exact)
+        self.refined = True
+        for exact in path:
+            yield replace(result, profiles=exact)
 
     def _watch(self, step: le.Step) -> bool:
         """Show how far a search is; whether it goes on."""
         self.search = step
-        self.runner.give_way()
+        self.runner.stand_aside()
         self.runner.heartbeat(self)
         return not self.stop.is_set()
 
     def _check(self, progress: le.Progress) -> None:
         self.progress = progress
-        self.runner.give_way()
+        self.runner.stand_aside()
         if self.stop.is_set():
             raise Canceled
         self.runner.heartbeat(self)

@@ -25,17 +25,8 @@ FIRST_LOOK = 1.0  # seconds that the building of a page waits for its first pict
 DRAWN = 3.0  # and at most that its run waits for it to be drawn, once it is there
 DEBOUNCE = 0.3  # seconds that choices must have rested before another one is answered at once
 FLUSH, BEAT = 0.1, 0.2  # seconds between two messages to the page, and between two that tell of progress alone
+PATIENCE = 1.0  # seconds that a run stands still for a look at the marker before it goes a step on
 QUICK = 0.1  # seconds of an evaluation up to which a gradient is computed unasked
-
-
-def _insight(request: Request, track: Track, subspace: Any, at: Marker, thorough: bool, check: Any) -> Insight:
-    """A look at the network at a marker, or why it failed: so that it is not tried again."""
-    try:
-        return insight(request, track, subspace, at, thorough, check)
-    except Canceled:
-        raise
-    except Exception as error:
-        return Insight(request, at, failure=sentence(error))
 
 
 @final
@@ -51,16 +42,18 @@ class Runner:
         planned: Its evaluations, those that are expected included.
         share: Of it that is done, which never falls back.
         search: How far the search for a curve before it is; None where there is none.
+        refined: Whether the picture is as fine as it was asked for; values along the track may still be missing.
     """
 
     def __init__(self, state: State) -> None:
         self.state = state
         self.progress, self.planned, self.share = le.Progress(0, 0, 0.0), 0, 0.0
         self.search: le.Step | None = None
+        self.refined = False
         self.on_progress: Callable[[], None] = lambda: None
         self._job: Job | None = None
         self._timer: threading.Timer | None = None
-        self._lock, self._first = threading.Lock(), threading.RLock()
+        self._lock, self._first, self._look = threading.Lock(), threading.RLock(), threading.Lock()
         self._mail: list[tuple[Job, str, str, Result | None]] = []
         self._scheduled = False
         self.held = False
@@ -131,7 +124,7 @@ class Runner:
         """Call off the running job and start the one that answers the choices, after a delay."""
         known = self._cost(0)
         self._call_off()
-        self._requested, self.search = self.state.request, None
+        self._requested, self.search, self.refined = self.state.request, None, False
         self.progress, self.planned, self.share = le.Progress(0, 0, 0.0), 0, 0.0
         if self.state.is_incomplete:
             self.state.param.update(phase="idle", message="", cost="")
@@ -150,12 +143,23 @@ class Runner:
     def look_around(self) -> None:
         """Look at the network at the marker, unless that is known, or another one is still being looked at."""
         shown, at, known = self.state.result, self.state.marker, self.state.insight
-        if shown is None or shown.profile is None or self.state.looking:
+        if shown is None or self.state.looking:
             return
         if known is None or (known.request, known.at) != (shown.request, at):
+            evaluated = at.picked is not None or shown.awaits(at.t)
             quick = (cost.pace(shown.request) or QUICK) < QUICK
-            seen = shown.request, shown.track, shown.subspace, at, quick
-            self._beside("looking", lambda check: {"insight": _insight(*seen, check)})
+            seen = shown.request, shown.track, shown.subspace, at, evaluated, quick
+            self._beside("looking", lambda check: {"insight": self._insight(*seen, check)})
+
+    def _insight(self, request: Request, track: Track, subspace: Any, at: Marker, *how: Any) -> Insight:
+        """A look at the network at a marker, or why it failed: so that it is not tried again. The run waits for it."""
+        try:
+            with self._look:
+                return insight(request, track, subspace, at, *how)
+        except Canceled:
+            raise
+        except Exception as error:
+            return Insight(request, at, failure=sentence(error))
 
     def study(self) -> None:
         """Compute the curvature at the marker."""
@@ -255,6 +259,12 @@ class Runner:
         with self._first:
             pass
 
+    def stand_aside(self) -> None:
+        """Wait while the page changes, and for a look at the marker: a run does, for which nobody waits so much."""
+        self.give_way()
+        if self._look.acquire(timeout=PATIENCE):
+            self._look.release()
+
     def heartbeat(self, job: Job) -> None:
         """Show the progress of a job, at most five times a second."""
         now = time.monotonic()
@@ -299,7 +309,7 @@ class Runner:
 
     def _write(self, job: Job, phase: str, message: str, result: Result | None) -> None:
         """Tell the state what a job has found."""
-        self.progress, self.search = job.progress, job.search
+        self.progress, self.search, self.refined = job.progress, job.search, job.refined
         self.planned = max(self.progress.planned, job.expected)
         self.share = max(self.share, self.progress.evaluated / max(self.planned, 1))
         found: dict[str, Any] = {"phase": phase}

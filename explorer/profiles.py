@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Callable, Iterator
+from typing import final
 
 import numpy as np
 
@@ -11,42 +13,88 @@ from explorer import sources
 from explorer.measures import MEASURES
 from explorer.state import Request
 from explorer.tracks import Track
-from landscape_engine.metrics import MetricPipeline
+
+SLICE = 0.4  # seconds between two profiles
 
 Profile = dict[str, np.ndarray]
-"""Values by metric name, of shape (m,)."""
+"""Values by metric name, of shape (m,), linear between the places where ``evaluated`` is true; NaN if it never is."""
 
 
-def profiles(request: Request, track: Track, check: Callable[[], None] = lambda: None) -> dict[str, Profile]:
-    """Exact values along each line of a track, by its name; computed once, whatever the plane.
+def profiles(request: Request, track: Track, check: Callable[[], None] = lambda: None) -> Iterator[dict[str, Profile]]:
+    """Profiles along each line of a track, by its name: of what is known at first, then of ever more places.
+
+    Values are computed once, whatever the plane: both ends first, then what lies between them from coarse to fine. The
+    model's own metrics come with what is drawn; a measure that is exact at stops only is evaluated there.
 
     Args:
-        request: Model, number of examples and what is drawn; the model's own metrics come with it. A measure that is
-            exact at stops only is interpolated linearly between them.
+        request: Model, number of examples and what is drawn.
         track: What the slider follows.
-        check: Called before each point; what it raises ends the computation.
+        check: Called before each evaluation; what it raises ends the computation, and what is known stays so.
+
+    Yields:
+        About every ``SLICE`` seconds; the last profiles are whole.
     """
     own = {m.name for m in sources.load(request.model).metrics(request.split, request.samples)}
-    found = {line: _evaluated(request, track, line, "", check) for line in track.lines}
-    if f"{request.split}_{request.metric}" in own:
-        return found
-    return {line: known | _evaluated(request, track, line, request.metric, check) for line, known in found.items()}
+    measures = ["", *([] if f"{request.split}_{request.metric}" in own else [request.metric])]
+    lines = {line: [_Values(request, track, line, measure) for measure in measures] for line in track.lines}
+    parts = [part for along in lines.values() for part in along]
+    while True:
+        found = {line: [part.profile for part in along] for line, along in lines.items()}
+        yield {line: {name: v for one in along for name, v in one.items()} for line, along in found.items()}
+        if all(part.is_whole for part in parts):
+            return
+        for part in parts:
+            part.compute(SLICE / len(parts), check)
 
 
-def _evaluated(request: Request, track: Track, line: str, measure: str, check: Callable[[], None]) -> Profile:
-    source, samples, curve = sources.load(request.model), request.samples, track.lines[line]
+@final
+class _Values:
+    """What is known along a line of one kind of metrics: the model's own ones, or those that a measure needs."""
 
-    def evaluate() -> Profile:
-        own = [m for s in source.splits for m in source.metrics(s, samples)]
-        derived = [m for s in source.splits for m in source.metrics(s, samples, measure) if m not in own]
-        exact = track.positions[:: MEASURES[measure].each if measure else 1]
+    def __init__(self, request: Request, track: Track, line: str, measure: str) -> None:
+        source, samples = sources.load(request.model), request.samples
+        own = [m for split in source.splits for m in source.metrics(split, samples)]
+        derived = [m for split in source.splits for m in source.metrics(split, samples, measure) if m not in own]
+        self._track, self._line, self._metrics = track, line, derived if measure else own
+        self._names = [f"{metric.name}{more}" for metric in self._metrics for more in ("", "_stderr")]
+        key = "profile", track.lines[line], samples, sources.family_of(measure)
+        self._known: dict[int, list[float]] = source.once(key, dict)
+        self._places = _coarse_to_fine(len(track.positions), MEASURES[measure].each if measure else 1)
+        self._evaluator: le.Evaluator | None = None
 
-        def points() -> Iterator[tuple[float, ...]]:
-            for place in exact:
-                check()
-                yield track.coordinates(line, float(place))
+    @property
+    def is_whole(self) -> bool:
+        return len(self._known) >= len(self._places)
 
-        found = le.evaluate(curve, MetricPipeline(derived if measure else own), points())
-        return {n: np.interp(track.positions, exact, v) for n, v in found.items()}
+    @property
+    def profile(self) -> Profile:
+        known, m = sorted(list(self._known.items())), len(self._track.positions)
+        at = [k for k, _ in known]
+        columns = zip(*(row for _, row in known), strict=True) if known else [[]] * len(self._names)
+        values = {
+            name: np.interp(np.arange(m), at, list(column)) if at else np.full(m, np.nan)
+            for name, column in zip(self._names, columns, strict=True)
+        }
+        return values | {"evaluated": np.isin(np.arange(m), at)}
 
-    return source.once(("profile", curve, samples, sources.family_of(measure)), evaluate)
+    def compute(self, seconds: float, check: Callable[[], None]) -> None:
+        """Evaluate what is not known yet for some time, one place at least."""
+        end = time.monotonic() + seconds
+        for k in self._places:
+            if k in self._known:
+                continue
+            check()
+            if self._evaluator is None:
+                self._evaluator = le.Evaluator(self._track.lines[self._line], self._metrics)
+            found = self._evaluator(self._track.coordinates(self._line, float(self._track.positions[k])))
+            self._known[k] = [float(x) for m in self._metrics for x in (found[m.name].value, found[m.name].stderr)]
+            if time.monotonic() > end:
+                return
+
+
+def _coarse_to_fine(count: int, each: int) -> list[int]:
+    """Every so many of so many places: the last, the first, the one near the middle, those near the quarters, ..."""
+    last = (count - 1) // each
+    strides = [2**k for k in reversed(range(last.bit_length() + 1))]
+    order = dict.fromkeys([last, *(k for stride in strides for k in range(0, last + 1, stride))])
+    return [k * each for k in order]

@@ -28,7 +28,7 @@ class Result:
         subspace: Where it was evaluated.
         landscape: Whole at any time.
         projections: Of the m places on each line of the track onto the subspace, by the line's name.
-        profiles: Exact values there, by the line's name; empty until they are known.
+        profiles: Exact values there, by the line's name, as far as they are known.
         progress: Of the refinement.
     """
 
@@ -51,9 +51,24 @@ class Result:
         return self.source.measure(self.request.metric)
 
     @property
-    def profile(self) -> Profile | None:
-        """Exact values along the line that the slider follows; None until they are known."""
-        return self.profiles.get(self.track.followed)
+    def profile(self) -> Profile:
+        """Exact values along the line that the slider follows, as far as they are known."""
+        return self.profiles[self.track.followed]
+
+    @cached_property
+    def wanted(self) -> np.ndarray:
+        """Where on that line exact values are, or will be: of shape (m,)."""
+        return np.arange(len(self.track.positions)) % self.measure.each == 0
+
+    @property
+    def known(self) -> tuple[int, int]:
+        """At how many places of that line values are exact, and at how many they will be."""
+        return int(self.profile["evaluated"].sum()), int(self.wanted.sum())
+
+    def awaits(self, t: float) -> bool:
+        """Whether the exact values at a place on it are still to come."""
+        k = self.track.nearest(t)
+        return bool(not self.known[0] or (self.wanted[k] and not self.profile["evaluated"][k]))
 
     @cached_property
     def paths(self) -> dict[str, np.ndarray]:

@@ -31,6 +31,9 @@ def status(state: State, runner: Runner) -> Status:
     if state.phase == "running" and search is not None:
         count = f"step {search.count} of {search.limit}"
         return Status("Finding the curve", ", ".join(filter(None, [count, earlier])), search.count / search.limit)
+    if state.phase == "running" and runner.refined and result is not None and not earlier:
+        known, wanted = result.known
+        return Status("Computing the path", f"{known} of {wanted} values", known / wanted)
     if state.phase == "running":
         return Status(word, _refining(runner, earlier), runner.share)
     if result is None or state.phase == "idle":

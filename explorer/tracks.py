@@ -64,6 +64,10 @@ class Track(abc.ABC):
         """The places whose exact values are known, of shape (m,)."""
         return np.arange(PER_INTERVAL * (len(self.stops) - 1) + 1) / PER_INTERVAL
 
+    def nearest(self, place: float) -> int:
+        """The number of the nearest place whose exact values are known."""
+        return min(max(round(place * PER_INTERVAL), 0), len(self.positions) - 1)
+
     def coordinates(self, line: str, place: float) -> tuple[float, ...]:
         """The coordinate of a place on one of the lines; none where the line is a single network."""
         parts = max(len(self.stops) - 1, 1)

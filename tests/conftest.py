@@ -168,7 +168,7 @@ def visit(open_page, address, explorers):
         wait(page, lambda: len(explorers) > known)
         explorer = explorers[-1]
         if finished:
-            wait(page, lambda: explorer.state.phase == "done" and explorer.state.result.profile is not None)
+            wait(page, lambda: explorer.state.phase == "done")
             page.get_by_text("Done").first.wait_for()
             wait_for_surface(page)
         return page, explorer

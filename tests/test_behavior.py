@@ -146,7 +146,7 @@ def test_on_the_track_values_are_known_and_the_network_is_that_of_the_checkpoint
     source, state = load("digits_mlp"), State()
     request = state.request
     track, plane = source.track(request), source.subspace(request)
-    found = insight(request, track, plane, Marker(5.0), thorough=False)
+    found = insight(request, track, plane, Marker(5.0), evaluated=False, thorough=False)
     assert (
         found.values == {}
         and np.isnan(found.gradient_norm)

@@ -5,6 +5,7 @@ import sys
 import threading
 import time
 
+import numpy as np
 import pytest
 import xarray as xr
 
@@ -344,9 +345,78 @@ def test_a_changed_choice_ends_the_profile_of_the_model_before():
     request = State(model="digits_cnn", samples=100).request
     track = sources.load("digits_cnn").training(request)
     with pytest.raises(Enough):
-        profiles(request, track, check)
+        list(profiles(request, track, check))
     assert len(seen) == 3
-    assert len(profiles(request, track)["path"]["train_loss"]) == len(track.positions)
+    known = next(profiles(request, track))["path"]["evaluated"]
+    last = len(track.positions) - 1
+    assert np.flatnonzero(known).tolist() == [0, last], "what was computed until then stays"
+    *_, found = profiles(request, track)
+    assert found["path"]["evaluated"].all() and len(seen) == 3
+
+
+def test_a_profile_becomes_finer_and_is_straight_between_what_is_known(monkeypatch):
+    monkeypatch.setattr("explorer.profiles.SLICE", 0.0)
+    monkeypatch.setattr(sources, "_loaded", {})  # of which nothing is known
+    request = State(model="spirals_mlp", samples=50).request
+    source = sources.load("spirals_mlp")
+    track = source.training(request)
+    stages = [found["path"] for found in profiles(request, track)]
+    m = len(track.positions)
+    assert [int(known["evaluated"].sum()) for known in stages] == list(range(m + 1))
+    assert np.isnan(stages[0]["train_loss"]).all()
+    first, last = source.sample.trajectory[0], source.sample.trajectory[-1]
+    metric = source.metrics("train", 50)[0]
+    ends = [metric.estimate(le.wrap_model(source.sample.model).at(state)).value for state in (first, last)]
+    np.testing.assert_allclose(stages[2]["train_loss"], np.linspace(*ends, m), rtol=1e-5)
+    quarters = np.flatnonzero(stages[5]["evaluated"])
+    assert np.diff(quarters).max() <= 2 * m / 5, "from coarse to fine"
+    assert np.array_equal(stages[5]["train_loss"][quarters], stages[-1]["train_loss"][quarters])
+
+
+def test_a_point_is_looked_at_before_the_path_is_known_and_after_the_run_was_canceled(runner, monkeypatch):
+    monkeypatch.setattr("explorer.job.profiles", lambda request, track, check: iter([next(profiles(request, track))]))
+    runner.state.param.update(samples=100, resolution=33, tolerance=2.0)
+    result = finish(runner).result
+    assert result.known[0] == 0
+    metric = result.source.metrics("train", 100)[0]
+    at = result.track.home
+    for picked, here in [(None, result.track.model_at(at)), ((0.1, 0.2), None)]:
+        here = here or result.subspace.model.at(result.subspace.state_at(picked))
+        runner.state.param.update(t=at, picked=picked)
+        runner.look_around()
+        join()
+        found = runner.state.insight
+        assert found.at == runner.state.marker
+        assert found.values["train_loss"] == pytest.approx(metric.estimate(here).value, rel=1e-5)
+
+
+def test_a_run_stands_still_while_the_marker_is_looked_at(runner, monkeypatch):
+    looking, go = threading.Event(), threading.Event()
+    monkeypatch.setattr(jobs, "PATIENCE", 60.0)
+
+    def slowly(*args):
+        looking.set()
+        assert go.wait(30)
+        return insight(*args)
+
+    insight = jobs.insight
+    monkeypatch.setattr(jobs, "insight", slowly)
+    seen = []
+    runner.state.param.watch(lambda event: seen.append(event.new), "result")
+    runner.state.param.update(resolution=65, tolerance=0.1)
+    end = time.monotonic() + 30
+    while not seen:
+        assert time.monotonic() < end
+        time.sleep(0.01)
+    runner.state.picked = (0.1, 0.2)
+    runner.look_around()
+    assert looking.wait(30)
+    time.sleep(0.5)  # what has begun is finished
+    before = runner._job.progress
+    time.sleep(0.5)
+    assert runner._job.progress is before and runner.state.phase == "running"
+    go.set()
+    assert finish(runner, 120.0).phase == "done" and runner.progress.evaluated > before.evaluated
 
 
 def test_a_model_whose_package_is_missing_is_a_sentence_and_the_model_before_stays(monkeypatch):

@@ -121,7 +121,6 @@ def test_another_model_is_drawn_with_its_own_checkpoints(visit):
     page, explorer = visit()
     choose(page, "Model", "spirals_mlp")
     wait(page, lambda: explorer.state.phase == "done" and explorer.state.result.request.model == "spirals_mlp")
-    wait(page, lambda: explorer.state.result.profile is not None)
     steps = explorer.state.result.source.steps
     slider = page.locator("input[type=range][aria-label='Position on the training path']")
     page.wait_for_function(f"deep('input[type=range]')[0].max === '{len(steps) - 1}'")

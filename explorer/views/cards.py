@@ -18,9 +18,8 @@ BOARD_CSS = """
 .bk-banner, .bk-curve, .bk-spectrum { grid-column: 1 / -1; }
 :host(.moves) .bk-spectrum { grid-column: span 8; } .bk-movement { grid-column: span 4; }
 :host(:not(.moves)) .bk-movement { display: none !important; }
-.bk-map, .bk-surface, .bk-curve { opacity: var(--pictures, 1); }
-.bk-profile, .bk-inspector { opacity: var(--values, 1); }
-.bk-map, .bk-surface, .bk-curve, .bk-profile, .bk-inspector { transition: opacity var(--t-mid, 200ms) var(--rest, 0s); }
+.bk-map, .bk-surface, .bk-curve, .bk-profile, .bk-inspector { opacity: var(--strength, 1);
+  transition: opacity var(--t-mid, 200ms) var(--rest, 0s); }
 @media (max-width: 1100px) { .bk-profile, .bk-inspector, .bk-movement, :host(.moves) .bk-spectrum {
   grid-column: 1 / -1; } }
 @media (max-width: 900px) { :host(.part) { --part-tools: none; } :host { gap: 12px; padding: 12px; } }
@@ -103,17 +102,12 @@ def board(*cards: Any) -> pn.Column:
     return pn.Column(*cards, **css, sizing_mode="stretch_both", margin=0)
 
 
-def dimmed(before: bool, late: bool) -> dict[str, str]:
-    """Styles of a board of which something answers other choices than those that are made.
+def dimmed(before: bool) -> dict[str, str]:
+    """Styles of a board which does, or does not, answer other choices than those that are made.
 
     They are no classes: Bokeh 3.9 lays out all of the page anew when those change.
-
-    Args:
-        before: Whether all of it does.
-        late: Whether the exact values do, which take longer than the picture.
     """
-    strength = {"--pictures": before, "--values": before or late}
-    return {name: ".45" if dim else "1" for name, dim in strength.items()} | {"--rest": "300ms" if before else "0s"}
+    return {"--strength": ".45", "--rest": "300ms"} if before else {"--strength": "1", "--rest": "0s"}
 
 
 def when(wanted: Any, *children: Any, **options: Any) -> pn.Column:

@@ -117,16 +117,20 @@ def inspector_html(r: Reading, does: str = "") -> str:
     sampled = f"sampling {doubt}" if doubt.startswith("error") else f"{doubt} from sampling"
     below = "between two exact values: interpolated" if not r.exact else sampled if doubt else ""
     return f"""<div class="columns"><div>
-<div class="where"><i></i><b>{"At the point" if r.picked else "At the marker"}</b><span>{escape(r.where)}</span></div>
+{_head(r.where, r.picked)}
 <div class="big"><b>{format_number(r.true)}</b><span>{units}{r.names[0]}<br>
 {below}</span></div>
 <p class="verdict {kind}">{escape(verdict)}</p></div><table>{"".join(rows)}</table>{does}</div>"""
 
 
-def waiting_html(where: str, words: str) -> str:
-    """The card while nothing is known of a point, or where nothing can be."""
-    head = f'<div class="where"><i></i><b>At the point</b><span>{escape(where)}</span></div>'
-    return f"{head}<p class='verdict'>{escape(words)}</p>"
+def _head(where: str, picked: bool) -> str:
+    title = "At the point" if picked else "At the marker"
+    return f'<div class="where"><i></i><b>{title}</b><span>{escape(where)}</span></div>'
+
+
+def waiting_html(where: str, words: str, picked: bool) -> str:
+    """The card while nothing is known of a network, or where nothing can be."""
+    return f"{_head(where, picked)}<p class='verdict'>{escape(words)}</p>"
 
 
 def _gradient(norm: float | None) -> str:

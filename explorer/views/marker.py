@@ -101,7 +101,7 @@ class MarkerView:
             alpha, beta = (*self.state.picked, 0.0)[:2]
             z = float(picture.height_at([self.state.picked])[0])
         else:
-            k = min(round(self.state.t * PER_INTERVAL), len(result.path) - 1)
+            k = result.track.nearest(self.state.t)
             alpha, beta, z = (float(self.path.data[name][k]) for name in ("alpha", "beta", "z"))
         self.map.marker.data = {"x": [alpha], "y": [beta]}
         self.map.bar.pointer.data = {"x": [POINTER], "y": [z]}
@@ -117,11 +117,11 @@ class MarkerView:
         result, picture = self._shown
         insight = self.state.insight if self.state.insight and self.state.insight.request == result.request else None
         reading = reading_of(result, picture, self.state.marker, insight)
-        if reading is None and self.state.picked is not None:
+        if reading is None:
             known = insight is not None and insight.at == self.state.marker
             words = insight.failure if insight is not None and known else "Evaluating the network there …"
-            self.card.object = waiting_html(said(self.state.marker, result.track), words)
-        elif reading is not None:
+            self.card.object = waiting_html(said(self.state.marker, result.track), words, self.state.picked is not None)
+        else:
             self.card.object = inspector_html(reading, self._does(result, insight))
 
     def _does(self, result: Result, insight: Insight | None) -> str:

@@ -226,10 +226,11 @@ class ProfileView:
     def _paint_bars(self) -> None:
         rows: dict[str, list[Any]] = {"t": [], "low": [], "high": [], "color": []}
         for name, (low, high) in self._bounds.items():
-            rows["t"] += list(range(len(low)))
-            rows["low"] += low.tolist()
-            rows["high"] += high.tolist()
-            rows["color"] += [self._palette[STYLES[name].color]] * len(low)
+            known = np.flatnonzero(np.isfinite(low))
+            rows["t"] += known.tolist()
+            rows["low"] += low[known].tolist()
+            rows["high"] += high[known].tolist()
+            rows["color"] += [self._palette[STYLES[name].color]] * len(known)
         if rows["t"] or len(self._bars.data["t"]):
             self._bars.data = rows
 

@@ -12,6 +12,7 @@ import numpy as np
 from explorer.basins import Basins, Stationary
 from explorer.insight import Insight, said
 from explorer.numbers import format_number
+from explorer.profiles import Profile
 from explorer.result import Result
 from explorer.state import DERIVED, SET_NAMES, SPLITS, SUBSPACES, Marker
 from explorer.tracks import LINE_NAMES, PER_INTERVAL
@@ -28,6 +29,12 @@ def subtitle(result: Result) -> str:
     request = result.request
     place = "part of the " * (request.window is not None) + SUBSPACES[request.subspace].split(" (")[0].lower()
     return f"{result.source.label}, {place}, {result.measure.of(SET_NAMES[request.split])}"
+
+
+def path_note(result: Result) -> str:
+    """At how many places along the track exact values are known, as HTML, as long as some are missing."""
+    known, wanted = result.known
+    return f"<span class='note'>exact at {known} of {wanted} places so far</span>" if 0 < known < wanted else ""
 
 
 def _variable(result: Result) -> str:
@@ -135,7 +142,7 @@ def barrier_of(result: Result) -> Bracket | None:
 
 
 def profile_of(result: Result, on_map: Array) -> ProfilePicture:
-    """What is drawn along the track of a result whose exact values are known.
+    """What is drawn along the track of a result, as far as exact values are known.
 
     Args:
         result: What a run has found.
@@ -161,7 +168,7 @@ def _ways(result: Result, place: str) -> dict[str, Any]:
     for split in set(result.source.splits) - {request.split}:
         if (other := result.profiles[followed].get(f"{split}_{request.metric}")) is not None:
             lines["other"] = Drawn(other, *[f"{LINE_NAMES[followed].split()[-1]}, {SET_NAMES[split]}"] * 2)
-    noisy = {line: known[f"{name}_stderr"] for line, known in result.profiles.items()} if measure.noisy else {}
+    noisy = {line: _doubted(known, name) for line, known in result.profiles.items()} if measure.noisy else {}
     return {
         "title": ", ".join(filter(None, [what[:1].upper() + what[1:], measure.units])),
         "lines": lines,
@@ -175,7 +182,7 @@ def _ways(result: Result, place: str) -> dict[str, Any]:
 
 def _training(result: Result, on_map: Array, place: str) -> dict[str, Any]:
     """A training's values on both sets, and the picture's, which are those of another network."""
-    metric, known = result.request.metric, result.profile or {}
+    metric, known = result.request.metric, result.profile
     measure, splits = result.measure, result.source.splits
     what = measure.title.lower()
     what = what if len(what) <= LONGEST else "value"
@@ -191,8 +198,13 @@ def _training(result: Result, on_map: Array, place: str) -> dict[str, Any]:
         "gap": (result.request.split, "on_map"),
         "residual": result.residual,
         "off": f"Off the {place}: distance from it",
-        "stderr": {s: known[f"{s}_{metric}_stderr"] for s in splits} if measure.noisy else {},
+        "stderr": {s: _doubted(known, f"{s}_{metric}") for s in splits} if measure.noisy else {},
     }
+
+
+def _doubted(known: Profile, name: str) -> Array:
+    """The standard errors of exact values; NaN between them."""
+    return np.where(known["evaluated"], known[f"{name}_stderr"], np.nan)
 
 
 def _axis_titles(result: Result) -> tuple[str, str]:
@@ -224,7 +236,7 @@ def _axis_titles(result: Result) -> tuple[str, str]:
 def reading_of(
     result: Result, picture: Picture | CurvePicture, at: Marker, insight: Insight | None = None
 ) -> Reading | None:
-    """What is known at the marker; None until the exact values are.
+    """What is known at the marker; None where no exact values are, yet.
 
     Args:
         result: What a run has found.
@@ -233,7 +245,7 @@ def reading_of(
         insight: The newest look at a network of this picture, if there was one.
     """
     here = insight if insight is not None and insight.at == at else None
-    place = _on_track(result, at.t) if at.picked is None else _at_point(result, at, here)
+    place = _on_track(result, at.t, here) if at.picked is None else _at_point(result, at, here)
     metric, split, measure, source = result.request.metric, result.request.split, result.measure, result.source
     if f"{split}_{metric}" not in place.values:
         return None
@@ -284,15 +296,16 @@ class _Place(NamedTuple):
     nearest: tuple[str, float] | None = None
 
 
-def _on_track(result: Result, t: float) -> _Place:
-    track, name = result.track, _variable(result)
-    k = min(round(t * PER_INTERVAL), len(result.path) - 1)
-    beside = ((LINE_NAMES[line], found) for line, found in result.profiles.items() if line != track.followed)
+def _on_track(result: Result, t: float, here: Insight | None) -> _Place:
+    track, name, k = result.track, _variable(result), result.track.nearest(t)
+    known = {line: profile for line, profile in result.profiles.items() if profile["evaluated"].any()}
+    beside = ((LINE_NAMES[line], profile) for line, profile in known.items() if line != track.followed)
+    between = {name: float(values[k]) for name, values in known.get(track.followed, {}).items()}
     return _Place(
-        {name: float(values[k]) for name, values in (result.profile or {}).items()},
+        {**between, **(here.values if here is not None else {})},
         result.path[k : k + 1],
         track.where(min(t, len(track.stops) - 1)),
-        exact=k % result.measure.each == 0,
+        exact=bool(result.profile["evaluated"][k] or (here is not None and here.values)),
         residual=float(result.residual[k]),
         share=float(result.relative[k]),
         beside=tuple((line, float(found[name][k])) for line, found in beside),
