@@ -5,8 +5,9 @@ The page counts as there when its cards and its choices stand in the window; the
 the surface, when it has been drawn in three dimensions. A step of the slider is all that runs before the browser can
 paint again (95 % of steps take less); a frame of a surface that is turned has 16.7 ms at 60 a second, of which its
 script takes so much, and the GPU the rest. Then each sample model is chosen from the list, and its first picture waited
-for, while the one before still computes. Times in milliseconds, in a headless browser; where that has no GPU, WebGL
-takes most of the surface's.
+for, while the one before still computes; points of its map are tapped while it computes, and once it is done or, after
+20 s, canceled, until the card tells the network there. Times in milliseconds, in a headless browser; where that has no
+GPU, WebGL takes most of the surface's.
 """
 
 from __future__ import annotations
@@ -18,7 +19,7 @@ import sysconfig
 import time
 from pathlib import Path
 
-from playwright.sync_api import sync_playwright
+from playwright.sync_api import TimeoutError, sync_playwright
 
 sys.path.insert(0, str(Path(__file__).parent.parent / "tests"))
 
@@ -28,6 +29,8 @@ from page import DEEP, choose
 from sample_models import names
 
 RESTED = 12  # seconds after which a page stands ready again
+PATIENCE = 20  # seconds that a run is waited for
+POINTS = ((0.30, 0.40), (0.38, 0.50), (0.33, 0.60), (0.62, 0.55))  # as shares of the map's card
 WATCH = """(() => {
   const deep = (s, root = document) => [...root.querySelectorAll(s),
     ...[...root.querySelectorAll('*')].flatMap((e) => e.shadowRoot ? deep(s, e.shadowRoot) : [])];
@@ -79,6 +82,13 @@ TURN = """() => {
 # The header says what is shown.
 SHOWN = """(name) => deep('.sub').some((e) => e.textContent.startsWith(name)) && performance.now() - window.clicked"""
 
+# The card tells the network at another point than before: a number, that is, and not only that it will.
+TOLD = """(before) => {
+  const place = deep('.where span')[0]?.textContent;
+  return window.clicked && place?.startsWith('at ') && place !== before && deep('.big b').length
+    && performance.now() - window.clicked;
+}"""
+
 
 def visit(browser, address: str) -> dict[str, float]:
     """Milliseconds since the request until each thing was seen."""
@@ -110,8 +120,8 @@ def turning(browser, address: str) -> list[float]:
     return found
 
 
-def changes(browser, address: str) -> dict[str, float]:
-    """Milliseconds from the choice of a sample model to its first picture."""
+def changes(browser, address: str) -> dict[str, list[float]]:
+    """Milliseconds from the choice of a sample model to its first picture, and from taps to what is told of points."""
     page, found = browser.new_page(viewport={"width": 1440, "height": 900}), {}
     page.goto(address)
     page.get_by_text("Done").first.wait_for()
@@ -120,8 +130,28 @@ def changes(browser, address: str) -> dict[str, float]:
     first, *others = names()
     for name in (*others, first):
         choose(page, "Model", name)
-        found[name] = page.wait_for_function(SHOWN, arg=name).json_value()
+        found[f"{name}, chosen"] = [page.wait_for_function(SHOWN, arg=name).json_value()]
+    for name in (*others, first):
+        choose(page, "Model", name)
+        page.wait_for_function(SHOWN, arg=name)
+        found[f"{name}, tapped meanwhile"] = taps(page)
+        try:
+            page.get_by_text("Done").first.wait_for(timeout=1000 * PATIENCE)
+        except TimeoutError:
+            page.get_by_role("button", name="Cancel").first.click()
+        found[f"{name}, tapped at rest"] = taps(page)
     page.close()
+    return found
+
+
+def taps(page) -> list[float]:
+    """Milliseconds from each of some taps on the map to what the card tells of the point."""
+    found, box = [], page.locator(".bk-map").first.bounding_box()
+    for x, y in POINTS:
+        before = page.evaluate("deep('.where span')[0]?.textContent")
+        page.mouse.click(box["x"] + x * box["width"], box["y"] + y * box["height"])
+        found.append(page.wait_for_function(TOLD, arg=before).json_value())
+        page.wait_for_timeout(500)
     return found
 
 
@@ -149,12 +179,12 @@ def main(visits: int = 5) -> None:
     print_row("a step of the slider", [found["slider"] for found in ready + made])
     print_row("a turned frame's script", frames)
     for name, took in chosen.items():
-        print_row(f"{name}, chosen", [took])
+        print_row(name, took)
 
 
 def print_row(name: str, times: list[float]) -> None:
     """The middle of some times, and the range of them."""
-    print(f"{name:26} {statistics.median(times):6.1f} ms ({min(times):.1f} to {max(times):.1f})")
+    print(f"{name:34} {statistics.median(times):6.1f} ms ({min(times):.1f} to {max(times):.1f})")
 
 
 if __name__ == "__main__":
