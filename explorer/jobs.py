@@ -25,7 +25,7 @@ FIRST_LOOK = 1.0  # seconds that the building of a page waits for its first pict
 DRAWN = 3.0  # and at most that its run waits for it to be drawn, once it is there
 DEBOUNCE = 0.3  # seconds that choices must have rested before another one is answered at once
 FLUSH, BEAT = 0.1, 0.2  # seconds between two messages to the page, and between two that tell of progress alone
-PATIENCE = 1.0  # seconds that a run stands still for a look at the marker before it goes a step on
+PATIENCE, PAINTED = 1.0, 0.1  # seconds that a run waits at most for a look at a point, and once that is told
 QUICK = 0.1  # seconds of an evaluation up to which a gradient is computed unasked
 
 
@@ -53,7 +53,7 @@ class Runner:
         self.on_progress: Callable[[], None] = lambda: None
         self._job: Job | None = None
         self._timer: threading.Timer | None = None
-        self._lock, self._first, self._look = threading.Lock(), threading.RLock(), threading.Lock()
+        self._lock, self._first = threading.Lock(), threading.RLock()
         self._mail: list[tuple[Job, str, str, Result | None]] = []
         self._scheduled = False
         self.held = False
@@ -62,8 +62,11 @@ class Runner:
         self._beat = 0.0
         self._besides: dict[str, threading.Event] = {}
         self._requested: Request | None = None
+        self._looked_at: tuple[Request, Marker] | None = None
+        self._aside = 0.0  # until when a run stands aside
         self._asked, self._choosing = 0.0, False
         names = [name for name in Request._fields if name != "checkpoints"] + ["first", "second", "third"]
+        state.param.watch(lambda event: self._told(), "insight")
         state.param.watch(lambda *events: self._answer(), names, precedence=1)  # once all that depends is chosen
 
     def _answer(self) -> None:
@@ -141,21 +144,26 @@ class Runner:
             self.state.phase = "canceled"
 
     def look_around(self) -> None:
-        """Look at the network at the marker, unless that is known, or another one is still being looked at."""
+        """Look at the network at the marker, unless that is known.
+
+        One that is being looked at is first told, so that a marker that moves along the track tells something on its
+        way; a point that was picked does not wait for it.
+        """
         shown, at, known = self.state.result, self.state.marker, self.state.insight
-        if shown is None or self.state.looking:
+        if shown is None or (self.state.looking and (at.picked is None or self._looked_at == (shown.request, at))):
             return
         if known is None or (known.request, known.at) != (shown.request, at):
+            self._looked_at = shown.request, at
+            self._aside = time.monotonic() + PATIENCE if at.picked is not None else 0.0
             evaluated = at.picked is not None or shown.awaits(at.t)
             quick = (cost.pace(shown.request) or QUICK) < QUICK
             seen = shown.request, shown.track, shown.subspace, at, evaluated, quick
             self._beside("looking", lambda check: {"insight": self._insight(*seen, check)})
 
     def _insight(self, request: Request, track: Track, subspace: Any, at: Marker, *how: Any) -> Insight:
-        """A look at the network at a marker, or why it failed: so that it is not tried again. The run waits for it."""
+        """A look at the network at a marker, or why it failed: so that it is not tried again."""
         try:
-            with self._look:
-                return insight(request, track, subspace, at, *how)
+            return insight(request, track, subspace, at, *how)
         except Canceled:
             raise
         except Exception as error:
@@ -260,10 +268,18 @@ class Runner:
             pass
 
     def stand_aside(self) -> None:
-        """Wait while the page changes, and for a look at the marker: a run does, for which nobody waits so much."""
+        """Wait while the page changes, or a point is looked at: a run does, for which nobody waits so much."""
         self.give_way()
-        if self._look.acquire(timeout=PATIENCE):
-            self._look.release()
+        while self._is_aside:
+            time.sleep(FLUSH / 10)
+
+    @property
+    def _is_aside(self) -> bool:
+        return time.monotonic() < self._aside
+
+    def _told(self) -> None:
+        """Let a run go on, once what is told of a point is painted."""
+        self._aside = min(self._aside, time.monotonic() + PAINTED)
 
     def heartbeat(self, job: Job) -> None:
         """Show the progress of a job, at most five times a second."""
@@ -291,13 +307,16 @@ class Runner:
         if self._loop is None:
             self._flush()
         elif not self._loop.is_closed():
-            self._loop.call_soon_threadsafe(self._loop.call_later, FLUSH / 2, self._kick)
+            self._loop.call_soon_threadsafe(self._loop.call_later, FLUSH / 2, self._kick, False)
 
-    def _kick(self) -> None:
+    def _kick(self, waited: bool) -> None:
+        """On the loop, tell what was found: a moment later if a point is looked at, for which a person waits."""
         if self._document is not None and self._document.session_context is None:
             self._scheduled = False
-            return
-        self._tick(self._flush)
+        elif self._is_aside and not waited:
+            asyncio.get_running_loop().call_later(DEBOUNCE, self._kick, True)
+        else:
+            self._tick(self._flush)
 
     def _flush(self) -> None:
         with self._lock:
