@@ -258,6 +258,7 @@ class Explorer(pn.viewable.Viewer):
             track, is_line = self.shown.track, self.shown.request.is_line
             facts = {
                 "alone": len(track.stops) < 2,
+                "curved": "loss" in self.state.measures,
                 "moves": self.movement.known,
                 "part": self.state.window is not None,
             }

@@ -51,6 +51,41 @@ def test_a_point_that_is_tapped_is_a_network_one_sees_behave_until_the_slider_mo
     assert page.locator(SLIDER).input_value() == "12"
 
 
+def test_a_point_of_a_slow_model_is_told_while_its_path_is_computed_and_after_cancel(visit):
+    page, explorer = visit()
+    choose(page, "Model", "cartpole_policy")
+    wait(page, lambda: explorer.state.result.request.model == "cartpole_policy")
+    policy = sample_models.load("cartpole_policy")
+    metric, where = policy.metrics("train")[0], page.locator(".where span").first
+
+    def assert_told(alpha, beta):
+        page.mouse.click(*pixel(page, alpha, beta))
+        expect(where).to_have_text(re.compile("^at α "))
+        wait(page, lambda: explorer.state.insight is not None and explorer.state.insight.at.picked is not None)
+        wait(page, lambda: explorer.state.insight.at.picked == explorer.state.picked)
+        np.testing.assert_allclose(explorer.state.picked, (alpha, beta), atol=0.1)
+        here = policy.model.at(explorer.state.result.subspace.state_at(explorer.state.picked))
+        expect(page.locator(".big b").first).to_have_text(format_number(metric.estimate(here).value))
+
+    assert_told(-1.0, -1.0)
+    known, wanted = explorer.state.result.known
+    assert explorer.state.phase == "running" and known < wanted == 161
+    page.get_by_role("button", name="Cancel").first.click()
+    page.get_by_text("Canceled").first.wait_for()
+    assert_told(-2.5, 0.5)
+    known, wanted = explorer.state.result.known
+    assert known < wanted
+    page.get_by_text(f"exact at {known} of {wanted} places so far").wait_for()
+    page.locator(SLIDER).focus()
+    page.keyboard.press("Home")
+    page.get_by_text("checkpoint 1 of 41, step 0").first.wait_for()
+    page.keyboard.press("ArrowRight")  # to a checkpoint of which the run has not come to know anything
+    page.get_by_text("checkpoint 2 of 41").first.wait_for()
+    wait(page, lambda: explorer.state.insight.at == explorer.state.marker)
+    own = metric.estimate(policy.model.at(policy.trajectory[1])).value
+    expect(page.locator(".big b").first).to_have_text(format_number(own))
+
+
 def test_points_of_the_plane_are_seen_told_apart_and_a_line_has_its_points_too(visit):
     page, explorer = visit()
     choose(page, "Model", "spirals_mlp")

@@ -15,13 +15,13 @@ BOARD_CSS = """
 .bk-profile { grid-column: span 8; } .bk-inspector { grid-column: span 4; }
 :host(.line) .bk-map, :host(.line) .bk-surface, :host(.plane) .bk-curve { display: none !important; }
 :host(.alone) .bk-profile { display: none !important; } :host(.alone) .bk-inspector { grid-column: 1 / -1; }
-.bk-banner, .bk-curve, .bk-spectrum { grid-column: 1 / -1; }
-:host(.moves) .bk-spectrum { grid-column: span 8; } .bk-movement { grid-column: span 4; }
+.bk-banner, .bk-curve, .bk-spectrum, .bk-movement { grid-column: 1 / -1; }
+:host(.curved.moves) .bk-spectrum { grid-column: span 8; } :host(.curved) .bk-movement { grid-column: span 4; }
 :host(:not(.moves)) .bk-movement { display: none !important; }
 .bk-map, .bk-surface, .bk-curve, .bk-profile, .bk-inspector { opacity: var(--strength, 1);
   transition: opacity var(--t-mid, 200ms) var(--rest, 0s); }
-@media (max-width: 1100px) { .bk-profile, .bk-inspector, .bk-movement, :host(.moves) .bk-spectrum {
-  grid-column: 1 / -1; } }
+@media (max-width: 1100px) { .bk-profile, .bk-inspector, :host(.curved) .bk-movement,
+  :host(.curved.moves) .bk-spectrum { grid-column: 1 / -1; } }
 @media (max-width: 900px) { :host(.part) { --part-tools: none; } :host { gap: 12px; padding: 12px; } }
 @media (max-width: 600px) { :host { gap: 8px; padding: 8px; } .bk-map, .bk-surface { grid-column: 1 / -1; }
   .bk-surface { min-height: 380px; }
@@ -41,6 +41,7 @@ TEXT_CSS = """
 h2 { font-size: var(--fs-title); font-weight: 600; color: var(--ink); margin: 0; line-height: 32px; }
 .row { display: flex; margin-top: 6px; flex-wrap: wrap; gap: 2px 16px; min-height: 1.35em; }
 .row span { display: inline-flex; align-items: center; gap: 6px; } .row > span:last-child { margin-left: auto; }
+.note { line-height: 32px; }
 .lines > span:last-child { margin-left: 0; } .below { margin-top: 2px; } svg { flex: none; }
 .fit { flex: 1 1 16.5em; height: 1.35em; overflow: hidden; display: flex; flex-wrap: wrap; gap: 0 12px; }
 """
@@ -95,8 +96,8 @@ def board(*cards: Any) -> pn.Column:
     """The cards of the page.
 
     Its classes say what is shown: ``plane`` (map and surface; of these a phone shows one, by ``on-map`` or
-    ``on-surface``) or ``line`` (the curve), ``alone`` where there is no track to follow, ``moves`` where it is
-    known how much of the movement of a training each direction holds.
+    ``on-surface``) or ``line`` (the curve), ``alone`` where there is no track to follow, ``curved`` where there
+    are derivatives, ``moves`` where it is known how much of the movement of a training each direction holds.
     """
     css = {"stylesheets": [BOARD_CSS], "css_classes": ["on-map", "plane"]}
     return pn.Column(*cards, **css, sizing_mode="stretch_both", margin=0)

@@ -34,7 +34,7 @@ def subtitle(result: Result) -> str:
 def path_note(result: Result) -> str:
     """At how many places along the track exact values are known, as HTML, as long as some are missing."""
     known, wanted = result.known
-    return f"<span class='note'>exact at {known} of {wanted} places so far</span>" if 0 < known < wanted else ""
+    return f"<span class='note'>exact at {known} of {wanted} places so far</span>" if known < wanted else ""
 
 
 def _variable(result: Result) -> str:
