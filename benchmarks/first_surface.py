@@ -6,8 +6,8 @@ the surface, when it has been drawn in three dimensions. A step of the slider is
 paint again (95 % of steps take less); a frame of a surface that is turned has 16.7 ms at 60 a second, of which its
 script takes so much, and the GPU the rest. Then each sample model is chosen from the list, and its first picture waited
 for, while the one before still computes; points of its map are tapped while it computes, and once it is done or, after
-20 s, canceled, until the card tells the network there. Times in milliseconds, in a headless browser; where that has no
-GPU, WebGL takes most of the surface's.
+20 s, canceled, until the card tells the network there. At last each is the first model of a server that has just begun
+and rests. Times in milliseconds, in a headless browser; where that has no GPU, WebGL takes most of the surface's.
 """
 
 from __future__ import annotations
@@ -17,6 +17,8 @@ import subprocess
 import sys
 import sysconfig
 import time
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 from playwright.sync_api import TimeoutError, sync_playwright
@@ -85,17 +87,17 @@ SHOWN = """(name) => deep('.sub').some((e) => e.textContent.startsWith(name)) &&
 # The card tells the network at another point than before: a number, that is, and not only that it will.
 TOLD = """(before) => {
   const place = deep('.where span')[0]?.textContent;
-  return window.clicked && place?.startsWith('at ') && place !== before && deep('.big b').length
+  return window.clicked && place !== before && deep('.big b').length
     && performance.now() - window.clicked;
 }"""
 
 
-def visit(browser, address: str) -> dict[str, float]:
-    """Milliseconds since the request until each thing was seen."""
+def visit(browser, address: str, last: str = "done") -> dict[str, float]:
+    """Milliseconds since the request until each thing was seen, the last one included."""
     page = browser.new_page(viewport={"width": 1440, "height": 900})
     page.add_init_script(WATCH)
     page.goto(address)
-    page.wait_for_function("'done' in seen && 'surface' in seen")
+    page.wait_for_function("(last) => last in seen && 'surface' in seen && 'map' in seen", arg=last)
     found = page.evaluate("seen") | {"slider": page.evaluate(SLIDE)}
     page.close()
     return found
@@ -155,29 +157,43 @@ def taps(page) -> list[float]:
     return found
 
 
+@contextmanager
+def serving(*arguments: str) -> Iterator[str]:
+    """The address of an explorer that is served meanwhile."""
+    command = [Path(sysconfig.get_path("scripts")) / "landscape-explorer", "--port", "5400", *arguments]
+    quiet = {"stdout": subprocess.PIPE, "stderr": subprocess.DEVNULL, "text": True}
+    with subprocess.Popen(command, **quiet) as server:
+        yield server.stdout.readline().split()[4]
+        server.terminate()
+
+
 def main(visits: int = 5) -> None:
     """Serve the explorer, visit it, print a table."""
-    command = [Path(sysconfig.get_path("scripts")) / "landscape-explorer", "--port", "5400"]
-    quiet = {"stdout": subprocess.PIPE, "stderr": subprocess.DEVNULL, "text": True}
-    ready, made = [], []
-    with subprocess.Popen(command, **quiet) as server, sync_playwright() as playwright:
-        address = server.stdout.readline().split()[4]
+    ready, made, first = [], [], {}
+    with sync_playwright() as playwright:
         browser = playwright.chromium.launch(executable_path=find_browser(), args=ARGUMENTS)
-        for _ in range(visits):
-            time.sleep(RESTED)
-            ready.append(visit(browser, address))
-        for _ in range(visits):
-            made.append(visit(browser, f"{address}?theme=default"))  # what stands ready knows of no arguments
-        frames = turning(browser, address)
-        chosen = changes(browser, address)
+        with serving() as address:
+            for _ in range(visits):
+                time.sleep(RESTED)
+                ready.append(visit(browser, address))
+            for _ in range(visits):
+                made.append(visit(browser, f"{address}?theme=default"))  # what stands ready knows of no arguments
+            frames = turning(browser, address)
+            chosen = changes(browser, address)
+        for name in names():
+            with serving("--model", name) as address:
+                time.sleep(RESTED)
+                first[name] = visit(browser, address, "surface")
         browser.close()
-        server.terminate()
     print_row("page that stood ready", [found["page"] for found in ready])
     print_row("page made when asked for", [found["page"] for found in made])
     for name in ("map", "surface", "done"):
         print_row(f"{name} after the page", [found[name] - found["page"] for found in ready + made])
     print_row("a step of the slider", [found["slider"] for found in ready + made])
     print_row("a turned frame's script", frames)
+    for name, seen in first.items():
+        print_row(f"{name} first, page", [seen["page"]])
+        print_row(f"{name} first, surface after it", [seen["surface"] - seen["page"]])
     for name, took in chosen.items():
         print_row(name, took)
 

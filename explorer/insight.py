@@ -51,8 +51,8 @@ class Insight:
     Args:
         request: Of the picture.
         at: The marker.
-        values: Exact values and their standard errors by metric name, as ``le.evaluate`` names them, where no profile
-            tells them.
+        values: Exact values and their standard errors by metric name, as ``le.evaluate`` names them, where they were
+            wanted, since no profile told them.
         gradient_norm: Of the loss; NaN where there is none, or it would take too long.
         nearest: The nearest of the networks that are known, in words, and how far it is; None where there are none.
         behavior: What it does; None where that is not known.

@@ -1,4 +1,4 @@
-"""One run in a thread of its own: the first picture, exact values along the lines, finer pictures."""
+"""One run in a thread of its own: ever finer pictures, and in turn with them exact values along the lines."""
 
 from __future__ import annotations
 
@@ -40,6 +40,7 @@ class Job:
         self.progress = le.Progress(0, 0, 0.0)
         self.search: le.Step | None = None
         self.refined = False
+        self._aside = 0.0  # seconds of the refinement in which it stood still
         self.expected = 0  # evaluations, before they are planned
         self.thread = threading.Thread(target=self._run, name="landscape", daemon=True)
 
@@ -62,9 +63,9 @@ class Job:
     def _results(self) -> Any:
         request, source = self.request, sources.load(self.request.model)
         track = source.track(request, self._watch)
-        self._check(self.progress)
+        self._check()
         self.search, subspace = None, source.subspace(request)
-        self._check(self.progress)
+        self._check()
         projections = {
             line: [subspace.project(track.state_at(line, float(place))) for place in track.positions]
             for line in track.lines
@@ -74,7 +75,7 @@ class Job:
         driver = next((m for m in metrics if m.name == drive and m.smooth), None)
         start = source.recall(request, {m.name for m in metrics})
         self.expected = 0 if start is not None else cost.evaluations(request)
-        path = profiles(request, track, lambda: self._check(self.progress))
+        path = profiles(request, track, self._check)
         exact = next(path)
         for landscape in le.refine(
             metrics,
@@ -86,7 +87,7 @@ class Job:
             start=start,
             subset=FEW if driver is not None and start is None and _is_slow(driver, subspace) else None,
             interval=PICTURE,
-            progress=self._check,
+            progress=self._refined,
         ):
             if "draft" not in landscape.attrs:
                 source.keep(request, landscape)
@@ -105,8 +106,13 @@ class Job:
         self.runner.heartbeat(self)
         return not self.stop.is_set()
 
-    def _check(self, progress: le.Progress) -> None:
-        self.progress = progress
+    def _refined(self, progress: le.Progress) -> None:
+        """Show the progress of the picture, without the time that the run stands aside."""
+        self.progress, start = replace(progress, seconds=progress.seconds - self._aside), time.perf_counter()
+        self._check()
+        self._aside += time.perf_counter() - start
+
+    def _check(self) -> None:
         self.runner.stand_aside()
         if self.stop.is_set():
             raise Canceled

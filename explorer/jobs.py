@@ -146,19 +146,23 @@ class Runner:
     def look_around(self) -> None:
         """Look at the network at the marker, unless that is known.
 
-        One that is being looked at is first told, so that a marker that moves along the track tells something on its
-        way; a point that was picked does not wait for it.
+        One that is being looked at is told first, so that a marker that moves tells something on its way.
         """
         shown, at, known = self.state.result, self.state.marker, self.state.insight
-        if shown is None or (self.state.looking and (at.picked is None or self._looked_at == (shown.request, at))):
+        if shown is None or (self.state.looking and not self._gives_way_to(shown.request, at)):
             return
         if known is None or (known.request, known.at) != (shown.request, at):
             self._looked_at = shown.request, at
             self._aside = time.monotonic() + PATIENCE if at.picked is not None else 0.0
-            evaluated = at.picked is not None or shown.awaits(at.t)
+            evaluated = at.picked is not None or shown.awaits(at.t, shown.track.followed)
             quick = (cost.pace(shown.request) or QUICK) < QUICK
             seen = shown.request, shown.track, shown.subspace, at, evaluated, quick
             self._beside("looking", lambda check: {"insight": self._insight(*seen, check)})
+
+    def _gives_way_to(self, request: Request, at: Marker) -> bool:
+        """Whether the look that is on is of no use any more: at another picture's network, or on the way to a point."""
+        before, there = self._looked_at or (request, at)
+        return before != request or (there.picked is None and at.picked is not None)
 
     def _insight(self, request: Request, track: Track, subspace: Any, at: Marker, *how: Any) -> Insight:
         """A look at the network at a marker, or why it failed: so that it is not tried again."""

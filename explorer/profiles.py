@@ -12,7 +12,7 @@ import landscape_engine as le
 from explorer import sources
 from explorer.measures import MEASURES
 from explorer.state import Request
-from explorer.tracks import Track
+from explorer.tracks import PER_INTERVAL, Track
 
 SLICE = 0.4  # seconds between two profiles
 
@@ -39,12 +39,13 @@ def profiles(request: Request, track: Track, check: Callable[[], None] = lambda:
     lines = {line: [_Values(request, track, line, measure) for measure in measures] for line in track.lines}
     parts = [part for along in lines.values() for part in along]
     while True:
+        missing = [part for part in parts if not part.is_whole]  # another page may add to them while this one waits
         found = {line: [part.profile for part in along] for line, along in lines.items()}
         yield {line: {name: v for one in along for name, v in one.items()} for line, along in found.items()}
-        if all(part.is_whole for part in parts):
+        if not missing:
             return
-        for part in parts:
-            part.compute(SLICE / len(parts), check)
+        for part in missing:
+            part.compute(SLICE / len(missing), check)
 
 
 @final
@@ -59,7 +60,7 @@ class _Values:
         self._names = [f"{metric.name}{more}" for metric in self._metrics for more in ("", "_stderr")]
         key = "profile", track.lines[line], samples, sources.family_of(measure)
         self._known: dict[int, list[float]] = source.once(key, dict)
-        self._places = _coarse_to_fine(len(track.positions), MEASURES[measure].each if measure else 1)
+        self._places = _coarse_to_fine(len(track.stops), MEASURES[measure].each if measure else 1)
         self._evaluator: le.Evaluator | None = None
 
     @property
@@ -92,9 +93,19 @@ class _Values:
                 return
 
 
-def _coarse_to_fine(count: int, each: int) -> list[int]:
-    """Every so many of so many places: the last, the first, the one near the middle, those near the quarters, ..."""
-    last = (count - 1) // each
-    strides = [2**k for k in reversed(range(last.bit_length() + 1))]
-    order = dict.fromkeys([last, *(k for stride in strides for k in range(0, last + 1, stride))])
-    return [k * each for k in order]
+def _coarse_to_fine(stops: int, each: int) -> list[int]:
+    """Places on a track: the last and the first stop, the one in the middle, those at the quarters, ...; all others.
+
+    Args:
+        stops: How many there are.
+        each: Of places, one in so many is wanted.
+    """
+    last, gaps = PER_INTERVAL * (stops - 1), [(0, stops - 1)]
+    places = [last, 0]
+    for low, high in gaps:  # which grow meanwhile
+        middle = (low + high) // 2
+        if middle > low:
+            places.append(PER_INTERVAL * middle)
+            gaps += [(low, middle), (middle, high)]
+    finer = [k for stride in (PER_INTERVAL // 2, 1) for k in range(0, last + 1, max(stride, each))]
+    return list(dict.fromkeys([*places, *finer]))

@@ -55,20 +55,16 @@ class Result:
         """Exact values along the line that the slider follows, as far as they are known."""
         return self.profiles[self.track.followed]
 
-    @cached_property
-    def wanted(self) -> np.ndarray:
-        """Where on that line exact values are, or will be: of shape (m,)."""
-        return np.arange(len(self.track.positions)) % self.measure.each == 0
-
     @property
     def known(self) -> tuple[int, int]:
-        """At how many places of that line values are exact, and at how many they will be."""
-        return int(self.profile["evaluated"].sum()), int(self.wanted.sum())
+        """At how many places of all lines values are exact, and at how many they will be."""
+        along = [profile["evaluated"] for profile in self.profiles.values()]
+        return sum(int(one.sum()) for one in along), sum(len(one[:: self.measure.each]) for one in along)
 
-    def awaits(self, t: float) -> bool:
-        """Whether the exact values at a place on it are still to come."""
-        k = self.track.nearest(t)
-        return bool(not self.known[0] or (self.wanted[k] and not self.profile["evaluated"][k]))
+    def awaits(self, t: float, line: str) -> bool:
+        """Whether exact values at a place on a line, or on either side of it, are still to come."""
+        k, each = self.track.nearest(t), self.measure.each
+        return not self.profiles[line]["evaluated"][[k - k % each, k + -k % each]].all()
 
     @cached_property
     def paths(self) -> dict[str, np.ndarray]:

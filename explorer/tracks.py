@@ -61,11 +61,11 @@ class Track(abc.ABC):
 
     @cached_property
     def positions(self) -> np.ndarray:
-        """The places whose exact values are known, of shape (m,)."""
+        """The places whose exact values are computed, of shape (m,)."""
         return np.arange(PER_INTERVAL * (len(self.stops) - 1) + 1) / PER_INTERVAL
 
     def nearest(self, place: float) -> int:
-        """The number of the nearest place whose exact values are known."""
+        """The number of the nearest of these places."""
         return min(max(round(place * PER_INTERVAL), 0), len(self.positions) - 1)
 
     def coordinates(self, line: str, place: float) -> tuple[float, ...]:

@@ -11,6 +11,7 @@ import xarray as xr
 
 import landscape_engine as le
 from explorer import jobs, sources
+from explorer import profiles as profiles_module
 from explorer.job import Job
 from explorer.jobs import Runner
 from explorer.profiles import profiles
@@ -40,13 +41,13 @@ def finish(runner, seconds=30.0):
 
 
 def test_a_page_opens_with_the_coarse_surface_and_the_profile_and_waits(runner):
-    profiles(runner.state.request, sources.load("digits_mlp").training(runner.state.request))
+    list(profiles(runner.state.request, sources.load("digits_mlp").training(runner.state.request)))
     runner.open(None, None)
     runner.look()
     first = runner.state.result
     assert int(first.landscape["evaluated"].sum()) == 81
     assert first.landscape["train_loss"].notnull().all()
-    assert first.profile is not None
+    assert first.profile["evaluated"].all()
     time.sleep(0.3)
     assert runner.state.result is first
     runner.tell()
@@ -373,8 +374,53 @@ def test_a_profile_becomes_finer_and_is_straight_between_what_is_known(monkeypat
     assert np.array_equal(stages[5]["train_loss"][quarters], stages[-1]["train_loss"][quarters])
 
 
+def test_a_profile_is_whole_at_last_though_another_page_has_computed_the_rest(monkeypatch):
+    monkeypatch.setattr(sources, "_loaded", {})
+    request = State(model="spirals_mlp", samples=20).request
+    track = sources.load("spirals_mlp").training(request)
+    mine = profiles(request, track)
+    assert not next(mine)["path"]["evaluated"].any()
+    list(profiles(request, track))
+    *_, last = mine
+    assert last["path"]["evaluated"].all()
+
+
+def test_places_are_halved_stop_by_stop_before_what_lies_between():
+    order = profiles_module._coarse_to_fine(9, 1)
+    assert order[:9] == [32, 0, 16, 8, 24, 4, 12, 20, 28]
+    assert sorted(order) == list(range(33)) and sorted(order[9:17]) == [4 * k + 2 for k in range(8)]
+    assert profiles_module._coarse_to_fine(9, 4) == order[:9]
+    assert profiles_module._coarse_to_fine(1, 1) == [0] and profiles_module._coarse_to_fine(2, 4) == [4, 0]
+
+
+def test_many_points_picked_at_once_are_looked_at_one_at_a_time_and_the_last_is_told(runner, monkeypatch):
+    runner.state.param.update(resolution=33, tolerance=2.0)
+    finish(runner)
+    insight, now, most = jobs.insight, [], []
+
+    def counted(*args):
+        now.append(None)
+        most.append(len(now))
+        time.sleep(0.05)
+        found = insight(*args)
+        now.pop()
+        return found
+
+    monkeypatch.setattr(jobs, "insight", counted)
+    runner.state.param.watch(lambda *events: runner.look_around(), ["picked", "looking"])
+    for k in range(20):
+        runner.state.picked = (0.01 * k, 0.0)
+        time.sleep(0.01)
+    end = time.monotonic() + 30
+    while runner.state.insight is None or runner.state.insight.at != runner.state.marker:
+        assert time.monotonic() < end
+        time.sleep(0.01)
+    assert max(most) == 1 and 1 < len(most) < 20
+
+
 def test_a_point_is_looked_at_before_the_path_is_known_and_after_the_run_was_canceled(runner, monkeypatch):
     monkeypatch.setattr("explorer.job.profiles", lambda request, track, check: iter([next(profiles(request, track))]))
+    monkeypatch.setattr(sources, "_loaded", {})  # of which nothing is known
     runner.state.param.update(samples=100, resolution=33, tolerance=2.0)
     result = finish(runner).result
     assert result.known[0] == 0

@@ -218,16 +218,18 @@ def test_a_barrier_is_the_largest_height_above_the_straight_line_between_the_end
         request=State(metric="loss").request,
         measure=MEASURES["loss"],
         track=track,
-        profiles={"straight": {"train_loss": values}},
+        profiles={"straight": {"train_loss": values, "evaluated": t > -1}},
     )
     assert barrier_of(found) == Bracket(5.0, pytest.approx(2.0), pytest.approx(3.25), "barrier 1.25")
     found.request, found.measure = State(metric="accuracy").request, MEASURES["accuracy"]
-    found.profiles = {"straight": {"train_accuracy": 0.9 - values / 10}}
+    found.profiles = {"straight": {"train_accuracy": 0.9 - values / 10, "evaluated": t > -1}}
     assert barrier_of(found).text == "drop 0.125"
     found.paths = {"straight": np.column_stack([t, 0 * t]), "aligned": np.zeros((41, 2))}
     *_, dip = _marks(found)
     assert (dip.kind, dip.x, dip.y, dip.text) == ("drop", 0.5, 0.0, "drop 0.125")
-    found.profiles = {"straight": {"train_accuracy": values}}
+    found.profiles = {"straight": {"train_accuracy": 0.9 - values / 10, "evaluated": t != 0.5}}
+    assert barrier_of(found) is None, "what is not known everywhere may be higher"
+    found.profiles = {"straight": {"train_accuracy": values, "evaluated": t > -1}}
     assert barrier_of(found) is None
     assert {mark.kind for mark in _marks(found)} == {"final", "shadow"}
 

@@ -8,6 +8,7 @@ import torch.nn.functional as F
 from playwright.sync_api import expect
 
 import sample_models
+from explorer import sources
 from explorer.numbers import format_number
 from page import choose, pixel, wait
 
@@ -51,7 +52,8 @@ def test_a_point_that_is_tapped_is_a_network_one_sees_behave_until_the_slider_mo
     assert page.locator(SLIDER).input_value() == "12"
 
 
-def test_a_point_of_a_slow_model_is_told_while_its_path_is_computed_and_after_cancel(visit):
+def test_a_point_of_a_slow_model_is_told_while_its_path_is_computed_and_after_cancel(visit, monkeypatch):
+    monkeypatch.setattr(sources, "_loaded", {})  # of which nothing is known
     page, explorer = visit()
     choose(page, "Model", "cartpole_policy")
     wait(page, lambda: explorer.state.result.request.model == "cartpole_policy")

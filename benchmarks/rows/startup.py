@@ -15,6 +15,7 @@ from collections.abc import Iterator
 import landscape_engine as le
 from explorer import sources
 from explorer.app import Explorer
+from explorer.profiles import profiles
 from explorer.result import Result
 
 from ..measure import TURNS, Row, seconds
@@ -42,7 +43,8 @@ def rows(device: str) -> Iterator[Row]:
         landscape = next(le.refine(metrics, plane, resolution=request.resolution, tolerance=request.tolerance / 100))
         counts.append(int(landscape["evaluated"].sum()))
         on_it = {n: [plane.project(track.state_at(n, float(t))) for t in track.positions] for n in track.lines}
-        explorer._show(Result(request, track, plane, landscape, on_it, {}, le.Progress(0, 0, 0.0)))
+        known = next(profiles(request, track))
+        explorer._show(Result(request, track, plane, landscape, on_it, known, le.Progress(0, 0, 0.0)))
 
     first_surface()
     found = [seconds(first_surface) - seconds(lambda: plain.many(points)) for _ in range(TURNS)]

@@ -319,7 +319,7 @@ def _sample(line: str, name: str) -> str:
 def _gap(values: Mapping[str, Array], picture: ProfilePicture) -> dict[str, Array]:
     """The two sides of what is shaded; nothing lies between them where there is no gap."""
     first, second = picture.gap or (next(iter(values)),) * 2
-    edge = np.where(np.isfinite(values[second]), values[second], values[first])
+    edge = np.where(np.isfinite(values[second] + values[first]), values[second], values[first])
     return {"true": values[first], "edge": edge}
 
 

@@ -125,12 +125,16 @@ def off_plane(result: Result) -> float:
 
 
 def barrier_of(result: Result) -> Bracket | None:
-    """How far the straight line between two networks rises above that between the values at its ends.
+    """How far the straight line between two networks rises above that between its ends, once all is known.
 
     Where high is better it is how far it drops below.
     """
     metric, split, places = result.request.metric, result.request.split, result.track.positions
-    if "straight" not in result.profiles or not result.measure.own:
+    if (
+        "straight" not in result.profiles
+        or not result.measure.own
+        or not result.profiles["straight"]["evaluated"].all()
+    ):
         return None
     values = result.profiles["straight"][f"{split}_{metric}"]
     chord = values[0] + (values[-1] - values[0]) * places / places[-1]
@@ -298,14 +302,16 @@ class _Place(NamedTuple):
 
 def _on_track(result: Result, t: float, here: Insight | None) -> _Place:
     track, name, k = result.track, _variable(result), result.track.nearest(t)
-    known = {line: profile for line, profile in result.profiles.items() if profile["evaluated"].any()}
+    known = {line: profile for line, profile in result.profiles.items() if not result.awaits(t, line)}
     beside = ((LINE_NAMES[line], profile) for line, profile in known.items() if line != track.followed)
-    between = {name: float(values[k]) for name, values in known.get(track.followed, {}).items()}
+    found = {} if here is None else here.values
+    if track.followed in known:
+        found = {name: float(values[k]) for name, values in known[track.followed].items()}
     return _Place(
-        {**between, **(here.values if here is not None else {})},
+        found,
         result.path[k : k + 1],
         track.where(min(t, len(track.stops) - 1)),
-        exact=bool(result.profile["evaluated"][k] or (here is not None and here.values)),
+        exact=track.followed not in known or bool(result.profile["evaluated"][k]),
         residual=float(result.residual[k]),
         share=float(result.relative[k]),
         beside=tuple((line, float(found[name][k])) for line, found in beside),
