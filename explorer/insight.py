@@ -18,6 +18,7 @@ from explorer.state import Marker, Request
 from explorer.tracks import Alone, Connection, Track
 from landscape_engine import metrics as engine
 from landscape_engine.metrics import ExampleMetric, MetricPipeline
+from landscape_engine.subspaces import Subspace
 
 log = logging.getLogger("explorer")
 
@@ -57,6 +58,7 @@ class Insight:
         nearest: The nearest of the networks that are known, in words, and how far it is; None where there are none.
         behavior: What it does; None where that is not known.
         failure: Why nothing was found, in a sentence; empty if something was.
+        whole: Whether nothing more is to come.
     """
 
     request: Request
@@ -66,6 +68,7 @@ class Insight:
     nearest: tuple[str, float] | None = None
     behavior: Behavior | None = None
     failure: str = ""
+    whole: bool = True
 
 
 def insight(
@@ -76,8 +79,9 @@ def insight(
     evaluated: bool = True,
     thorough: bool = True,
     check: Callable[[], None] = lambda: None,
+    tell: Callable[[Insight], None] = lambda found: None,
 ) -> Insight:
-    """Look at the network at a marker.
+    """Look at the network at a marker: its values on the set that is drawn first, then on others, then the rest.
 
     Args:
         request: Of the picture.
@@ -87,17 +91,22 @@ def insight(
         evaluated: Whether its values are wanted.
         thorough: Whether there is time for a gradient, and for more than a few examples.
         check: Called between steps of the work; what it raises ends it.
+        tell: Given what is known between them, which is not whole.
     """
-    source, values = sources.load(request.model), {}
+    source, values, slope = sources.load(request.model), dict[str, float](), math.nan
+    here = network_at(at, track, subspace).private_copy().settled()
+    nearest = _nearest(source, track, here)
     if evaluated:
-        own = [m for split in source.splits for m in source.metrics(split, request.samples)]
-        drawn = [m for m in source.metrics(request.split, request.samples, request.metric) if m not in own]
-        line = track.lines[track.followed]
-        place = (line, track.coordinates(track.followed, at.t)) if at.picked is None else (subspace, at.picked)
-        found = le.evaluate(place[0], MetricPipeline([*own, *drawn]), [place[1]])
-        values = {name: float(value[0]) for name, value in found.items()}
-        check()
-    here, slope = network_at(at, track, subspace).private_copy().settled(), math.nan
+        space: Subspace = track.lines[track.followed] if at.picked is None else subspace
+        point = track.coordinates(track.followed, at.t) if at.picked is None else at.picked
+        others = [
+            m for split in source.splits if split != request.split for m in source.metrics(split, request.samples)
+        ]
+        for some in (source.metrics(request.split, request.samples, request.metric), others):
+            found = le.evaluate(space, MetricPipeline(some), [point]) if some else {}
+            values |= {name: float(value[0]) for name, value in found.items()}
+            check()
+            tell(Insight(request, at, dict(values), nearest=nearest, whole=False))
     loss = source.metrics(request.split, request.samples)[0]
     if thorough and "loss" in source.offered:
         with torch.no_grad():
@@ -111,7 +120,7 @@ def insight(
         except Exception:  # whatever a model does with what it is shown here, its values stand
             log.warning("What the network does could not be seen", exc_info=True)
     check()
-    return Insight(request, at, values, slope, _nearest(source, track, here), does)
+    return Insight(request, at, values, slope, nearest, does)
 
 
 def _nearest(source: sources.Source, track: Track, here: le.ModelWrapper) -> tuple[str, float] | None:

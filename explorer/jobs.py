@@ -19,7 +19,6 @@ from explorer.job import Canceled, Job, sentence
 from explorer.result import Result
 from explorer.spectrum import spectrum
 from explorer.state import Marker, Request, State
-from explorer.tracks import Track
 
 FIRST_LOOK = 1.0  # seconds that the building of a page waits for its first picture
 DRAWN = 3.0  # and at most that its run waits for it to be drawn, once it is there
@@ -27,6 +26,7 @@ DEBOUNCE = 0.3  # seconds that choices must have rested before another one is an
 FLUSH, BEAT = 0.1, 0.2  # seconds between two messages to the page, and between two that tell of progress alone
 PATIENCE, PAINTED = 1.0, 0.1  # seconds that a run waits at most for a look at a point, and once that is told
 QUICK = 0.1  # seconds of an evaluation up to which a gradient is computed unasked
+Told = Callable[[dict[str, Any]], None]
 
 
 @final
@@ -66,7 +66,7 @@ class Runner:
         self._aside = 0.0  # until when a run stands aside
         self._asked, self._choosing = 0.0, False
         names = [name for name in Request._fields if name != "checkpoints"] + ["first", "second", "third"]
-        state.param.watch(lambda event: self._told(), "insight")
+        state.param.watch(lambda event: self._told(event.new), "insight")
         state.param.watch(lambda *events: self._answer(), names, precedence=1)  # once all that depends is chosen
 
     def _answer(self) -> None:
@@ -151,27 +151,28 @@ class Runner:
         shown, at, known = self.state.result, self.state.marker, self.state.insight
         if shown is None or (self.state.looking and not self._gives_way_to(shown.request, at)):
             return
-        if known is None or (known.request, known.at) != (shown.request, at):
+        if known is None or not known.whole or (known.request, known.at) != (shown.request, at):
             self._looked_at = shown.request, at
             self._aside = time.monotonic() + PATIENCE if at.picked is not None else 0.0
             evaluated = at.picked is not None or shown.awaits(at.t, shown.track.followed)
             quick = (cost.pace(shown.request) or QUICK) < QUICK
-            seen = shown.request, shown.track, shown.subspace, at, evaluated, quick
-            self._beside("looking", lambda check: {"insight": self._insight(*seen, check)})
+
+            def look(check: Callable[[], None], tell: Told) -> dict[str, Any]:
+                seen = shown.request, shown.track, shown.subspace, at, evaluated, quick
+                try:
+                    found = insight(*seen, check, lambda some: tell({"insight": some}))
+                except Canceled:
+                    raise
+                except Exception as error:  # the card says it, and it is not tried again
+                    found = Insight(shown.request, at, failure=sentence(error))
+                return {"insight": found}
+
+            self._beside("looking", look)
 
     def _gives_way_to(self, request: Request, at: Marker) -> bool:
         """Whether the look that is on is of no use any more: at another picture's network, or on the way to a point."""
         before, there = self._looked_at or (request, at)
         return before != request or (there.picked is None and at.picked is not None)
-
-    def _insight(self, request: Request, track: Track, subspace: Any, at: Marker, *how: Any) -> Insight:
-        """A look at the network at a marker, or why it failed: so that it is not tried again."""
-        try:
-            return insight(request, track, subspace, at, *how)
-        except Canceled:
-            raise
-        except Exception as error:
-            return Insight(request, at, failure=sentence(error))
 
     def study(self) -> None:
         """Compute the curvature at the marker."""
@@ -180,7 +181,9 @@ class Runner:
             seen = at, shown.track, shown.subspace
             self._beside(
                 "studying",
-                lambda check: {"spectrum": spectrum(shown.request, network_at(*seen), said(at, shown.track), check)},
+                lambda check, tell: {
+                    "spectrum": spectrum(shown.request, network_at(*seen), said(at, shown.track), check)
+                },
             )
 
     def mark(self) -> None:
@@ -188,14 +191,15 @@ class Runner:
         shown = self.state.result
         if shown is not None:
             found = shown.request, shown.subspace, shown.landscape
-            self._beside("marking", lambda check: {"basins": basins(*found, check)})
+            self._beside("marking", lambda check, tell: {"basins": basins(*found, check)})
 
-    def _beside(self, busy: str, work: Callable[[Callable[[], None]], dict[str, Any]]) -> None:
+    def _beside(self, busy: str, work: Callable[[Callable[[], None], Told], dict[str, Any]]) -> None:
         """Do something beside the run, in a thread of its own; a newer question of its kind replaces an older one.
 
         Args:
             busy: Of the state: true meanwhile.
-            work: Gives what the state is told; what it is given is to be called now and then, and may end it.
+            work: Gives what the state is told at last. What it is given first is to be called now and then, and may
+                end it; what it is given then tells the state something on the way.
         """
         if busy in self._besides:
             self._besides[busy].set()
@@ -207,16 +211,19 @@ class Runner:
             if stop.is_set():
                 raise Canceled
 
+        def tell(found: dict[str, Any]) -> None:
+            self._deliver(lambda: None if stop.is_set() else self.state.param.update(**found))
+
         def run() -> None:
             torch.set_num_threads(1)
             found: dict[str, Any] = {busy: False}
             try:
-                found |= work(check)
+                found |= work(check, tell)
             except Canceled:
                 return
             except Exception as error:
                 found["message"] = sentence(error)
-            self._deliver(lambda: None if stop.is_set() else self.state.param.update(**found))
+            tell(found)
 
         threading.Thread(target=run, name="landscape", daemon=True).start()
 
@@ -281,9 +288,10 @@ class Runner:
     def _is_aside(self) -> bool:
         return time.monotonic() < self._aside
 
-    def _told(self) -> None:
-        """Let a run go on, once what is told of a point is painted."""
-        self._aside = min(self._aside, time.monotonic() + PAINTED)
+    def _told(self, found: Insight | None) -> None:
+        """Let a run go on, once all that is told of a point is painted."""
+        if found is not None and found.whole:
+            self._aside = min(self._aside, time.monotonic() + PAINTED)
 
     def heartbeat(self, job: Job) -> None:
         """Show the progress of a job, at most five times a second."""

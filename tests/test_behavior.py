@@ -142,6 +142,18 @@ def test_a_point_of_the_picture_is_the_network_that_stands_there():
     assert found.nearest == (f"checkpoint {k + 1} of 44, step {source.steps[k]:,}", pytest.approx(min(off), rel=1e-5))
 
 
+def test_values_are_told_before_the_rest_and_those_of_the_set_that_is_drawn_first():
+    source, request = load("spirals_mlp"), State(model="spirals_mlp", split="test").request
+    told = []
+    found = insight(request, source.track(request), source.subspace(request), Marker(0.0, (1.0, 2.0)), tell=told.append)
+    first, second = told
+    assert {name.split("_")[0] for name in first.values} == {"test"}
+    assert second.values == found.values and {"train_loss", "test_loss"} <= set(found.values)
+    assert not first.whole and not second.whole and second.behavior is None and np.isnan(second.gradient_norm)
+    assert found.whole and found.behavior is not None and found.gradient_norm > 0
+    assert first.nearest == found.nearest
+
+
 def test_on_the_track_values_are_known_and_the_network_is_that_of_the_checkpoint():
     source, state = load("digits_mlp"), State()
     request = state.request

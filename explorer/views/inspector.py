@@ -9,14 +9,15 @@ from typing import NamedTuple
 
 from explorer.numbers import format_error, format_number
 
+COMING = ("…",)  # in place of a number that comes a little later
 TRUSTED = 0.1  # the map can be trusted where it is within this share of the true value
 
 
 class Reading(NamedTuple):
     """What is known at the marker: ``true`` on the set the map shows, ``others`` on other ones, their errors.
 
-    ``gradient_norm`` comes a little later; None says that it may. ``nearest`` is a checkpoint and its distance.
-    ``elsewhere`` is how far off the picture may be at other places, in words, while that is much.
+    ``gradient_norm`` and others come a little later; None says that they may. ``nearest`` is a checkpoint and how far
+    it is. ``elsewhere`` is how far off the picture may be at other places, in words, while that is much.
     """
 
     where: str
@@ -25,7 +26,7 @@ class Reading(NamedTuple):
     names: tuple[str, ...]
     true: float
     stderr: float
-    others: tuple[tuple[float, float], ...]
+    others: tuple[tuple[float, float] | None, ...]
     accuracy: Mapping[str, float]
     on_map: float
     map_error: float
@@ -66,7 +67,7 @@ def _verdict(r: Reading) -> tuple[str, str]:
     )
 
 
-def _plus_minus(error: float, value: float) -> str:
+def _plus_minus(value: float, error: float) -> str:
     if math.isnan(error):
         return ""
     text = format_error(error, value)
@@ -98,14 +99,17 @@ def inspector_html(r: Reading, does: str = "") -> str:
         _row(
             f"{r.metric.capitalize()} on the {shown}",
             format_number(r.on_map),
-            _plus_minus(r.map_error, r.on_map) if r.map_error else "computed",
+            _plus_minus(r.on_map, r.map_error) if r.map_error else "computed",
         )
         if math.isfinite(r.on_map)
         else _row(f"{r.metric[:1].upper()}{r.metric[1:]} on the {shown}", "outside"),
         *(_row(f"{r.metric[:1].upper()}{r.metric[1:]} on the {line}", format_number(v)) for line, v in r.beside),
         *(
-            _row(name[:1].upper() + name[1:], format_number(value), _plus_minus(stderr, value))
-            for name, (value, stderr) in zip(r.names[1:], r.others, strict=True)
+            _row(
+                name[:1].upper() + name[1:],
+                *(COMING if other is None else (format_number(other[0]), _plus_minus(*other))),
+            )
+            for name, other in zip(r.names[1:], r.others, strict=True)
         ),
         _accuracy(r.accuracy) if r.accuracy else "",
         _gradient(r.gradient_norm) if r.metric != "gradient norm" else "",
@@ -113,7 +117,7 @@ def inspector_html(r: Reading, does: str = "") -> str:
         "" if r.picked else _row(f"Distance from the {r.place}", "0" if on_it else format_number(r.residual, 2), share),
     ]
     units = f"{escape(r.units)}, " if r.units else ""
-    doubt = _plus_minus(r.stderr, r.true)
+    doubt = _plus_minus(r.true, r.stderr)
     sampled = f"sampling {doubt}" if doubt.startswith("error") else f"{doubt} from sampling"
     below = "between two exact values: interpolated" if not r.exact else sampled if doubt else ""
     return f"""<div class="columns"><div>
@@ -136,7 +140,7 @@ def waiting_html(where: str, words: str, picked: bool) -> str:
 def _gradient(norm: float | None) -> str:
     """The row of the gradient norm, whose room is kept until it is known."""
     if norm is None:
-        return _row("Gradient norm", "…")
+        return _row("Gradient norm", *COMING)
     return _row("Gradient norm", format_number(norm)) if math.isfinite(norm) else ""
 
 

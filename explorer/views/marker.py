@@ -126,7 +126,7 @@ class MarkerView:
 
     def _does(self, result: Result, insight: Insight | None) -> str:
         """What the network does, as HTML; room for it where it is still to come."""
-        if insight is None:
+        if insight is None or not insight.whole:
             return WAITING if "accuracy" in result.source.offered else ""
         return behavior_html(insight.behavior, result.source.splits[-1]) if insight.behavior is not None else ""
 

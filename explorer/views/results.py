@@ -253,20 +253,20 @@ def reading_of(
     metric, split, measure, source = result.request.metric, result.request.split, result.measure, result.source
     if f"{split}_{metric}" not in place.values:
         return None
-    splits = [s for s in dict.fromkeys([split, *source.splits]) if f"{s}_{metric}" in place.values]
+    coming = measure.own and here is not None and not here.whole
+    sets = [s for s in source.splits if s != split and (coming or f"{s}_{metric}" in place.values)]
     (value,), (error,) = picture.value_at(place.point)
-    true, *others = (
-        (float(place.values[f"{s}_{metric}"]), float(place.values[f"{s}_{metric}_stderr"])) for s in splits
-    )
+    true, stderr = (float(place.values[f"{split}_{metric}{more}"]) for more in ("", "_stderr"))
+    others = [[place.values.get(f"{s}_{metric}{more}") for more in ("", "_stderr")] for s in sets]
     slope = None if "loss" in source.offered else math.nan
     return Reading(
         where=place.where,
         metric=measure.noun,
-        names=tuple(measure.of(SET_NAMES[s]) for s in splits),
+        names=tuple(measure.of(SET_NAMES[s]) for s in (split, *sets)),
         units=measure.units,
-        true=true[0],
-        stderr=true[1],
-        others=tuple(others),
+        true=true,
+        stderr=stderr,
+        others=tuple(None if value is None or error is None else (value, error) for value, error in others),
         accuracy={SET_NAMES[s]: place.values[f"{s}_accuracy"] for s in SPLITS if f"{s}_accuracy" in place.values},
         exact=place.exact,
         on_map=float(value),
@@ -275,7 +275,7 @@ def reading_of(
         share=place.share,
         beside=place.beside,
         place="line" if result.request.is_line else "plane",
-        gradient_norm=slope if here is None else here.gradient_norm,
+        gradient_norm=slope if here is None or not here.whole else here.gradient_norm,
         nearest=place.nearest,
         picked=at.picked is not None,
         elsewhere=picture.said_error if _doubt(picture) > TRUSTED else "",
