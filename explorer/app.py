@@ -178,7 +178,7 @@ class Explorer(pn.viewable.Viewer):
         watch(lambda event: setattr(self.state, "picked", None), "t")
         watch(lambda event: self.profile.leave(event.new is not None), "picked")
         watch(lambda *events: self._look_around(), ["t", "picked", "insight", "looking"])
-        watch(lambda event: self.spectrum.show(event.new), "spectrum")
+        watch(lambda *events: self._show_spectrum(), ["spectrum", "t", "picked", "result"])
         watch(lambda *events: self._status(), ["phase", "message"])
         watch(lambda event: self._paint(), "dark")
         watch(lambda event: self._nodes(), "show_nodes")
@@ -302,6 +302,13 @@ class Explorer(pn.viewable.Viewer):
         self.curve.show(picture)
         self.curve_key.object = curve_key(picture)
         return picture
+
+    def _show_spectrum(self) -> None:
+        """Show the curvature that was computed last, if it is one of this model and track."""
+        found, shown = self.state.spectrum, self.state.result
+        if shown is not None:
+            mine = found if found is not None and found.is_of(shown.request, shown.track) else None
+            self.spectrum.show(mine, mine is not None and mine.at != self.state.marker)
 
     def _status(self) -> None:
         self._dress()

@@ -14,7 +14,7 @@ import torch
 import landscape_engine as le
 from explorer import cost
 from explorer.basins import basins
-from explorer.insight import Insight, insight, network_at, said
+from explorer.insight import Insight, insight
 from explorer.job import Canceled, Job, sentence
 from explorer.result import Result
 from explorer.spectrum import spectrum
@@ -178,13 +178,8 @@ class Runner:
         """Compute the curvature at the marker."""
         shown, at = self.state.result, self.state.marker
         if shown is not None:
-            seen = at, shown.track, shown.subspace
-            self._beside(
-                "studying",
-                lambda check, tell: {
-                    "spectrum": spectrum(shown.request, network_at(*seen), said(at, shown.track), check)
-                },
-            )
+            seen = shown.request, shown.track, shown.subspace, at
+            self._beside("studying", lambda check, tell: {"spectrum": spectrum(*seen, check)})
 
     def mark(self) -> None:
         """Find the minima and saddles of the picture."""

@@ -79,7 +79,7 @@ MEASURES = {
         "Gradient norm",
         "Gradient norm",
         "How steep the loss is in the whole space. A slice may be flat where this is not 0",
-        short="Slope",
+        short="Grad. norm",
         log=True,
     ),
     "lambda_max": Measure(

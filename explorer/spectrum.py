@@ -11,7 +11,9 @@ import torch
 
 import landscape_engine as le
 from explorer import sources
-from explorer.state import Request
+from explorer.insight import network_at, said
+from explorer.state import Marker, Request
+from explorer.tracks import Track
 from landscape_engine import metrics as engine
 
 ENDS, PROBES, STEPS = 5, 4, 60  # eigenvalues from each end; of the quadrature
@@ -24,8 +26,9 @@ class Spectrum:
     """The curvature of a network's loss.
 
     Args:
-        where: The network is, in words.
-        split: The data that the loss is averaged over.
+        request: Of the picture that it was computed for, whose loss it is.
+        track: Of that picture.
+        at: The marker there.
         largest: The largest eigenvalues of the Hessian, descending.
         smallest: The smallest, descending.
         trace: Their sum and its standard error.
@@ -35,8 +38,9 @@ class Spectrum:
         density: (g,), density of the eigenvalues there.
     """
 
-    where: str
-    split: str
+    request: Request
+    track: Track
+    at: Marker
     largest: list[float]
     smallest: list[float]
     trace: tuple[float, float]
@@ -45,20 +49,40 @@ class Spectrum:
     grid: np.ndarray
     density: np.ndarray
 
+    @property
+    def where(self) -> str:
+        """Where the network is, in words."""
+        return said(self.at, self.track)
+
+    def is_of(self, request: Request, track: Track) -> bool:
+        """Whether it is one of the loss, and of the networks, of a picture."""
+        same = ("model", "split", "samples", "statistics")
+        here = self.at.picked is None or request.same_plane(self.request)
+        return (
+            here
+            and track.lines == self.track.lines
+            and all(getattr(request, name) == getattr(self.request, name) for name in same)
+        )
+
 
 def spectrum(
-    request: Request, network: le.ModelWrapper, where: str, check: Callable[[], None] = lambda: None
+    request: Request,
+    track: Track,
+    subspace: le.Line | le.Plane,
+    at: Marker,
+    check: Callable[[], None] = lambda: None,
 ) -> Spectrum:
-    """The curvature of a network's loss, by Hessian-vector products.
+    """The curvature of the loss of the network at a marker, by Hessian-vector products.
 
     Args:
-        request: Says of which model's loss, and on which data.
-        network: Of the model.
-        where: It is, in words.
+        request: Of the picture: of which model's loss, and on which data.
+        track: What the slider follows.
+        subspace: What is drawn.
+        at: The marker.
         check: Called between steps of the work; what it raises ends it.
     """
     loss = sources.load(request.model).metrics(request.split, request.samples)[0]
-    here = network.private_copy().settled()
+    here = network_at(at, track, subspace).private_copy().settled()
     found: list[Any] = []
     positivity = engine.CurvaturePositivity(loss, weighted=True, probes=PROBES, steps=STEPS)
     ends = engine.PrincipalCurvatures(loss, ENDS, tolerance=TOLERANCE)
@@ -71,8 +95,9 @@ def spectrum(
     width = (high - low) / 120 or 1.0
     grid = np.arange(low - 8 * width, high + 8 * width, width / 3)
     return Spectrum(
-        where=where,
-        split=request.split,
+        request=request,
+        track=track,
+        at=at,
         largest=found[1].value[:ENDS].tolist(),
         smallest=found[1].value[ENDS:].tolist(),
         trace=tuple(found[2]),

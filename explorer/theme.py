@@ -238,7 +238,7 @@ def without_selection(figure: Plot) -> None:
 
 def without_outline(figure: Plot) -> None:
     """Keep Bokeh from outlining a figure once it was tapped or dragged: nothing in it is done by keys."""
-    for event in ("tap", "panend"):
+    for event in ("tap", "doubletap", "panend"):
         figure.js_on_event(event, CustomJS(code=_LET_GO))
 
 

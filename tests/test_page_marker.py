@@ -77,7 +77,7 @@ def test_a_point_of_a_slow_model_is_told_while_its_path_is_computed_and_after_ca
     assert_told(-2.5, 0.5)
     known, wanted = explorer.state.result.known
     assert known < wanted
-    page.get_by_text(f"exact at {known} of {wanted} places so far").wait_for()
+    page.get_by_text(f"exact at {known} of {wanted} places").wait_for()
     page.locator(SLIDER).focus()
     page.keyboard.press("Home")
     page.get_by_text("checkpoint 1 of 41, step 0").first.wait_for()

@@ -318,6 +318,9 @@ class MapView:
         fit = CustomJS(args=args, code=constants + _FIT)
         self.figure.js_on_change("outer_width", fit)
         self._plane.js_on_change("data", fit)
+        # Bokeh 3.9 takes a box zoom back when it is tapped twice, and says so to nobody.
+        said = "setTimeout(() => Bokeh.index.find_one(figure)?.trigger_ranges_update_event())"
+        self.figure.js_on_event("doubletap", CustomJS(args={"figure": self.figure}, code=said))
 
 
 def _map_figure() -> figure:

@@ -47,9 +47,7 @@ def _verdict(r: Reading) -> tuple[str, str]:
         return "warn", f"This network falls outside the {shown}."
     doubt = r.map_error / abs(r.on_map) if r.on_map else 0.0
     if doubt > TRUSTED:
-        return "warn", (
-            f"Still sharpening: the {shown} may be off by {doubt * 100:.0f} % here. The large number is exact already."
-        )
+        return "warn", (f"The {shown} is coarse here: it may be off by {doubt * 100:.0f} %. The large number is exact.")
     gap = (r.on_map - r.true) / abs(r.true) if r.true else math.inf if r.on_map else 0.0
     if abs(gap) <= TRUSTED:
         percent = max(1, math.ceil(abs(gap) * 100))
@@ -93,7 +91,7 @@ def inspector_html(r: Reading, does: str = "") -> str:
     """
     kind, verdict = _verdict(r)
     on_it = not r.residual or r.share < 1e-4  # to rounding
-    share = "" if math.isnan(r.share) or on_it else f"{r.share * 100:.1f} % of that to the end"
+    share = "" if math.isnan(r.share) or on_it else f"{r.share * 100:.1f} % of the distance to the end"
     shown = "map" if r.place == "plane" else r.place
     rows = [
         _row(

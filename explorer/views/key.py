@@ -74,7 +74,7 @@ def map_key(picture: Picture, held: float, off: float = 0.0, points: str = "") -
         else:
             items.append(best)
     dashed = any(line.dashed for line in picture.lines())
-    doubt = f"{_DASHED}may still move, error" if dashed else "estimated error"
+    doubt = f"{_DASHED}coarse, estimated error" if dashed else "estimated error"
     lines = "".join(f"<span>{item}</span>" for item in items)
     below = f"<div class='fit'>{points}</div><span>{doubt} {picture.said_error}</span>"
     return f"<div class='row lines'>{lines}</div><div class='row below'>{below}</div>"

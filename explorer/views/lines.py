@@ -27,7 +27,7 @@ STYLES = {  # from the lowest to the topmost line
     "all": Style("ink", 2.2),
     "other": Style("line2", 1.4),
     "aligned": Style("line3", 1.8, (4, 4)),
-    "straight": Style("line2", 1.8, (9, 6)),
+    "straight": Style("ink", 1.8, (9, 6)),
     "curve": Style("ink", 2.2),
 }
 

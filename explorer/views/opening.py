@@ -97,6 +97,7 @@ class OpeningView:
             title_variant="h1",
             width_option="md",
             show_close_button=True,
+            close_on_click=True,  # beside it, or by Escape; what it holds stays
             sx=DIALOG_SX,
             **WIDE,
         )

@@ -261,12 +261,16 @@ class Picture:
         return np.concatenate(parts).astype(np.float32)
 
     def best(self) -> tuple[float, float, float]:
-        """Coordinates and value of the lowest finite node, of the highest if high is better; NaN if there is none."""
+        """Coordinates and value of the lowest finite node, of the highest if high is better; NaN if there is none.
+
+        Of several with the same value, as on a plateau, it is the one that is nearest to the middle.
+        """
         finite = np.isfinite(self.values)
         if not finite.any():
             return math.nan, math.nan, math.nan
         height = -self.values if self.high_is_better else self.values
-        row, column = np.unravel_index(np.where(finite, height, np.inf).argmin(), finite.shape)
+        lowest = np.argwhere(np.where(finite, height, np.inf) == height[finite].min())
+        row, column = min(lowest, key=lambda node: np.abs(node - (np.array(finite.shape) - 1) / 2).max())
         return float(self.x[column]), float(self.y[row]), float(self.values[row, column])
 
     def value_at(self, points: Array) -> tuple[Array, Array]:

@@ -21,6 +21,7 @@ from explorer.views.inspector import TRUSTED, Reading
 from explorer.views.lines import Bracket, Drawn, ProfilePicture
 from explorer.views.picture import Array, Mark, Picture, Stroke
 
+FROM_THE_END = ("trajectory", "random", "random_line")  # subspaces that have the final network for their origin
 LONGEST = 9  # characters of a name that fits beside the curves
 
 
@@ -34,7 +35,7 @@ def subtitle(result: Result) -> str:
 def path_note(result: Result) -> str:
     """At how many places along the track exact values are known, as HTML, as long as some are missing."""
     known, wanted = result.known
-    return f"<span class='note'>exact at {known} of {wanted} places so far</span>" if known < wanted else ""
+    return f"<span class='note'>exact at {known} of {wanted} places</span>" if known < wanted else ""
 
 
 def _variable(result: Result) -> str:
@@ -201,9 +202,17 @@ def _training(result: Result, on_map: Array, place: str) -> dict[str, Any]:
         "hollow": frozenset({"on_map"}),
         "gap": (result.request.split, "on_map"),
         "residual": result.residual,
-        "off": f"Off the {place}: distance from it",
+        "off": f"Off the {place}: {_farthest(result)}",
         "stderr": {s: _doubted(known, f"{s}_{metric}") for s in splits} if measure.noisy else {},
     }
+
+
+def _farthest(result: Result) -> str:
+    """How far the followed line leaves the picture, and where."""
+    k = int(np.argmax(result.residual))
+    if result.residual[k] <= 1e-4 * max(float(p.distance) for p in result.projections[result.track.followed]):
+        return "distance from it, 0 to rounding"
+    return f"at most {format_number(float(result.residual[k]), 2)}, at {result.track.said(result.track.positions[k])}"
 
 
 def _doubted(known: Profile, name: str) -> Array:
@@ -313,7 +322,7 @@ def _on_track(result: Result, t: float, here: Insight | None) -> _Place:
         track.where(min(t, len(track.stops) - 1)),
         exact=track.followed not in known or bool(result.profile["evaluated"][k]),
         residual=float(result.residual[k]),
-        share=float(result.relative[k]),
+        share=float(result.relative[k]) if result.request.subspace in FROM_THE_END else math.nan,
         beside=tuple((line, float(found[name][k])) for line, found in beside),
     )
 

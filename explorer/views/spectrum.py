@@ -63,11 +63,30 @@ class SpectrumView:
             "grid-template-columns": COLUMNS,
             "gap": "0 32px",
         }
-        self.view = pn.Column(self.text, styles=grid, sizing_mode="stretch_width", margin=0)
+        self._grid = grid
+        self._shown: tuple[Spectrum | None, bool] = None, False
+        css = [".scroll-button { display: none !important; }"]  # which Panel would give a place of its own
+        self.view = pn.Column(self.text, styles=grid, stylesheets=css, sizing_mode="stretch_width", margin=0)
         self.paint(dark=False)
 
-    def show(self, found: Spectrum) -> None:
-        """Draw a spectrum and write its figures."""
+    def show(self, found: Spectrum | None, elsewhere: bool = False) -> None:
+        """Draw a spectrum and write its figures.
+
+        Args:
+            found: None where none was computed.
+            elsewhere: Whether the marker is not there any more.
+        """
+        before, self._shown = self._shown, (found, elsewhere)
+        if before == self._shown:
+            return
+        self.text.object = INVITATION if found is None else spectrum_html(found, elsewhere)
+        self.view.styles = {**self._grid, "opacity": ".6" if elsewhere else "1"}
+        if found is None:
+            self.view[:] = [self.text]
+        elif found is not before[0]:
+            self._draw(found)
+
+    def _draw(self, found: Spectrum) -> None:
         top = float(np.log(found.density.max()))
         low = top - DECADES * np.log(10)
         height = np.log(np.maximum(found.density, np.exp(low)))
@@ -78,7 +97,6 @@ class SpectrumView:
         self.figure.x_range.update(start=float(found.grid[0]), end=float(found.grid[-1]))
         self.figure.y_range.update(start=low, end=top + pad)
         tick_values(self.figure, low, top + pad, "log")
-        self.text.object = spectrum_html(found)
         if len(self.view) == 1:  # until there is something to draw, the page has no figure for it
             self.view.insert(0, pn.pane.Bokeh(self.figure, sizing_mode="stretch_width", margin=0))
 
@@ -91,8 +109,8 @@ class SpectrumView:
         self._ends.glyph.update(fill_color=colors["here"], line_color=colors["card"])
 
 
-def spectrum_html(found: Spectrum) -> str:
-    """The figures beside the plot as HTML."""
+def spectrum_html(found: Spectrum, elsewhere: bool = False) -> str:
+    """The figures beside the plot as HTML; ``elsewhere`` is as in ``SpectrumView.show``."""
     largest, smallest = found.largest[0], found.smallest[-1]
     share, doubt = (100 * value for value in found.positive)
     rows: list[tuple[str, str, Any]] = [
@@ -104,16 +122,17 @@ def spectrum_html(found: Spectrum) -> str:
         ("Gradient norm", format_number(found.gradient_norm), ""),
     ]
     body = "".join(f"<tr><th>{escape(k)}</th><td>{v} <small>{escape(note)}</small></td></tr>" for k, v, note in rows)
-    data = f"{SET_NAMES[found.split]} loss".strip()
+    data = f"{SET_NAMES[found.request.split]} loss".strip()
     stable = (
         f" Gradient descent is stable here below a learning rate of 2 / λ max = <b>{format_number(2 / largest)}</b>."
     )
+    here = "Computed elsewhere, the marker has moved on" if elsewhere else "Computed here"
     bent = (
         " λ min is below 0: in its direction the loss curves down, so this network is no minimum."
         if smallest < -TOLERANCE * abs(largest)
         else ""
     )
     return (
-        f"<p>{found.where[:1].upper()}{found.where[1:]}, {data}. Triangles: the five largest and the five "
+        f"<p>{here}: <b>{escape(found.where)}</b>, {data}. Triangles: the five largest and the five "
         f"smallest eigenvalues.{stable}{bent}</p><table>{body}</table>"
     )
