@@ -159,6 +159,13 @@ def test_what_is_zoomed_into_is_refined_further_and_a_reset_shows_the_whole_agai
     wait(page, lambda: explorer.state.result.request == whole.request and explorer.state.phase == "done")
     expect(page.get_by_role("button", name="Whole plane")).to_be_hidden()
     assert (explorer.map.figure.x_range.start, explorer.map.figure.x_range.end) == whole.subspace.bounds[0]
+    page.mouse.move(*pixel(page, -4, 3))
+    page.mouse.down()
+    page.mouse.move(*pixel(page, 4, -3), steps=5)
+    page.mouse.up()
+    wait(page, lambda: explorer.state.result.request.window is not None and explorer.state.phase == "done")
+    page.mouse.dblclick(*pixel(page, 1, 1))  # which takes the last zoom back
+    wait(page, lambda: explorer.state.result.request == whole.request and explorer.state.phase == "done")
 
 
 def test_a_marker_off_the_path_is_shown_to_be_and_comes_back_and_each_direction_has_its_share(visit):

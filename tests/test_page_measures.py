@@ -74,8 +74,18 @@ def test_the_spectrum_at_the_marker_is_computed_when_asked_for(open_spirals, spi
     weight = float(np.trapezoid(found.density, found.grid))
     assert weight == pytest.approx(1, abs=0.02)
     rate = f"{2 / found.largest[0]:.2f}"
-    page.get_by_text(re.compile(f"Step 1,600, training loss.*below a learning rate of.*{rate}")).first.wait_for()
+    page.get_by_text(
+        re.compile(f"Computed here: step 1,600, training loss.*below a learning rate of.*{rate}")
+    ).first.wait_for()
     page.get_by_role("button", name="Compute").wait_for()  # it can be asked again
+    page.locator("input[type=range]").first.focus()
+    page.keyboard.press("ArrowLeft")
+    page.get_by_text(re.compile("Computed elsewhere, the marker has moved on: step 1,600")).first.wait_for()
+    page.keyboard.press("ArrowRight")
+    page.get_by_text(re.compile("Computed here: step 1,600")).first.wait_for()
+    choose(page, "Model", "digits_mlp")
+    wait(page, lambda: explorer.state.result.request.model == "digits_mlp")
+    page.get_by_text("Compute the eigenvalues of the Hessian at the marker").first.wait_for()
 
 
 def test_lines_and_planes_of_derivatives_say_so(open_spirals, spirals):

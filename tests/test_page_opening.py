@@ -86,6 +86,10 @@ def test_dropped_weights_and_data_are_previewed_and_then_explored(open_own):
     page.get_by_text("net, trajectory plane").first.wait_for()
     page.get_by_role("dialog").wait_for(state="hidden")
     page.get_by_role("button", name="Open your own").click()  # files and choices are still there
+    page.get_by_role("heading", name="Open your own").wait_for()
+    page.keyboard.press("Escape")
+    page.get_by_role("heading", name="Open your own").wait_for(state="hidden")
+    page.get_by_role("button", name="Open your own").click()
     page.get_by_text("3 checkpoints of one run").first.wait_for()
     page.get_by_text(f"{losses[-1]:.3g}", exact=True).first.wait_for()
 

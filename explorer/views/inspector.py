@@ -90,8 +90,7 @@ def inspector_html(r: Reading, does: str = "") -> str:
         does: What the network does, as HTML.
     """
     kind, verdict = _verdict(r)
-    on_it = not r.residual or r.share < 1e-4  # to rounding
-    share = "" if math.isnan(r.share) or on_it else f"{r.share * 100:.1f} % of the distance to the end"
+    share = "" if math.isnan(r.share) or not r.residual else f"{r.share * 100:.1f} % of the distance to the end"
     shown = "map" if r.place == "plane" else r.place
     rows = [
         _row(
@@ -112,7 +111,7 @@ def inspector_html(r: Reading, does: str = "") -> str:
         _accuracy(r.accuracy) if r.accuracy else "",
         _gradient(r.gradient_norm) if r.metric != "gradient norm" else "",
         _row(f"Distance from {r.nearest[0]}", format_number(r.nearest[1], 2)) if r.nearest is not None else "",
-        "" if r.picked else _row(f"Distance from the {r.place}", "0" if on_it else format_number(r.residual, 2), share),
+        "" if r.picked else _row(f"Distance from the {r.place}", format_number(r.residual, 2), share),
     ]
     units = f"{escape(r.units)}, " if r.units else ""
     doubt = _plus_minus(r.true, r.stderr)

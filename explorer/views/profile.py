@@ -31,6 +31,8 @@ KEY_CSS = """
 div { display: flex; flex-wrap: wrap; gap: 0 16px; font: 600 var(--fs-caption)/22px var(--font); white-space: nowrap; }
 span { display: inline-flex; align-items: center; gap: 6px; }
 """
+# Bokeh 3.9 clears its canvas from half a pixel on: what was once painted across its edge would stay there.
+CLEAN = ".bk-Canvas { clip-path: inset(1px 0 0 1px); }"
 _SAMPLE = """<svg width="26" height="4"><path d="M0 2H26" stroke="currentColor" stroke-width="{}"
 stroke-dasharray="{}"/></svg>"""
 
@@ -91,6 +93,7 @@ class ProfileView:
             x_range=self._across,
             y_range=Range1d(0, 1),
             toolbar_location=None,
+            stylesheets=[CLEAN],
             min_border_left=WIDE[0],
             min_border_right=WIDE[1],
             min_border_top=top,

@@ -22,6 +22,7 @@ from explorer.views.lines import Bracket, Drawn, ProfilePicture
 from explorer.views.picture import Array, Mark, Picture, Stroke
 
 FROM_THE_END = ("trajectory", "random", "random_line")  # subspaces that have the final network for their origin
+ROUNDING = 1e-4  # of a distance from the picture, as a share of that from its origin
 LONGEST = 9  # characters of a name that fits beside the curves
 
 
@@ -210,7 +211,7 @@ def _training(result: Result, on_map: Array, place: str) -> dict[str, Any]:
 def _farthest(result: Result) -> str:
     """How far the followed line leaves the picture, and where."""
     k = int(np.argmax(result.residual))
-    if result.residual[k] <= 1e-4 * max(float(p.distance) for p in result.projections[result.track.followed]):
+    if result.residual[k] <= ROUNDING * max(float(p.distance) for p in result.projections[result.track.followed]):
         return "distance from it, 0 to rounding"
     return f"at most {format_number(float(result.residual[k]), 2)}, at {result.track.said(result.track.positions[k])}"
 
@@ -313,7 +314,7 @@ def _on_track(result: Result, t: float, here: Insight | None) -> _Place:
     track, name, k = result.track, _variable(result), result.track.nearest(t)
     known = {line: profile for line, profile in result.profiles.items() if not result.awaits(t, line)}
     beside = ((LINE_NAMES[line], profile) for line, profile in known.items() if line != track.followed)
-    found = {} if here is None else here.values
+    found, share = ({} if here is None else here.values), float(result.relative[k])
     if track.followed in known:
         found = {name: float(values[k]) for name, values in known[track.followed].items()}
     return _Place(
@@ -321,8 +322,8 @@ def _on_track(result: Result, t: float, here: Insight | None) -> _Place:
         result.path[k : k + 1],
         track.where(min(t, len(track.stops) - 1)),
         exact=track.followed not in known or bool(result.profile["evaluated"][k]),
-        residual=float(result.residual[k]),
-        share=float(result.relative[k]) if result.request.subspace in FROM_THE_END else math.nan,
+        residual=0.0 if share < ROUNDING else float(result.residual[k]),
+        share=share if result.request.subspace in FROM_THE_END else math.nan,
         beside=tuple((line, float(found[name][k])) for line, found in beside),
     )
 
