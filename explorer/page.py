@@ -40,4 +40,5 @@ def page(models: Sequence[str] = ()) -> Page:
     explorer.state.dark = frame.dark_theme
     frame.link(explorer.state, dark_theme="dark")
     explorer.header.jscallback(args={"frame": frame}, narrow="frame.data.sidebar_open = !source.narrow")
+    explorer.header.jscallback(args={"frame": frame}, night="frame.data.dark_theme = source.night")
     return frame

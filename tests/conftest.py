@@ -138,9 +138,10 @@ def open_page(browser):
             foreign.append(route.request.url)
             route.abort()
 
-    def open_one(url, width=1440, height=900):
+    def open_one(url, width=1440, height=900, color_scheme="light"):
         # A pulse or a surface that moves from one shape to the next would be most of the work of a browser without GPU.
-        context = browser.new_context(viewport={"width": width, "height": height}, reduced_motion="reduce")
+        asked = {"reduced_motion": "reduce", "color_scheme": color_scheme}
+        context = browser.new_context(viewport={"width": width, "height": height}, **asked)
         contexts.append(context)
         page = context.new_page()
         page.set_default_timeout(60_000)

@@ -328,6 +328,16 @@ def test_dark_repaints_everything_without_a_reload(visit):
     page.wait_for_function("document.documentElement.dataset.theme === 'light'")
 
 
+def test_the_page_opens_dark_where_the_system_is(visit):
+    page, explorer = visit(width=390, height=844, color_scheme="dark")
+    wait(page, lambda: explorer.surface.dark)
+    expect(page.get_by_role("button", name="Run again")).to_be_hidden()  # in the drawer, which a phone opens when asked
+    page.wait_for_function("document.documentElement.dataset.theme === 'dark'")
+    page.get_by_label("Toggle theme").click()
+    page.wait_for_function("document.documentElement.dataset.theme === 'light'")
+    wait(page, lambda: not explorer.surface.dark)
+
+
 def test_two_tabs_are_independent_and_a_closed_one_ends_its_job(visit):
     first, one = visit()
     second, two = visit()

@@ -75,4 +75,5 @@ export function render({ model, el, view }) {
   model.on('remove', () => room.removeEventListener('change', measure));
   paint();
   measure();
+  model.night = matchMedia('(prefers-color-scheme: dark)').matches;
 }

@@ -13,7 +13,7 @@ from explorer.views.component import Component
 class Header(Component):
     """Title, status and the progress line at the header's lower edge.
 
-    It also tells the page what only the browser knows: ``narrow``, and it gives the document its theme.
+    It also tells the page what only the browser knows, ``narrow`` and ``night``, and it gives the document its theme.
     """
 
     subtitle = param.String(default="", doc="What the pictures show.")
@@ -24,6 +24,7 @@ class Header(Component):
     cancel = param.Integer(default=0, doc="A counter: the browser adds one when Cancel is pressed.")
     dark = param.Boolean(default=False, doc="Whether the document takes the dark tokens.")
     inline = param.Boolean(default=False, doc="Whether it stands in a notebook, to which the document belongs.")
+    night = param.Boolean(default=False, doc="Set by the browser: pages shall be dark, as its system has it.")
     narrow = param.Boolean(default=False, doc="Set by the browser: too narrow for the drawer beside the pictures.")
 
     _bundle: ClassVar[Path] = Path(__file__).parent / "header.js"
