@@ -5,6 +5,7 @@ import time
 
 import numpy as np
 import pytest
+from playwright.sync_api import expect
 from scipy.interpolate import RegularGridInterpolator
 
 from explorer.theme import DARK
