@@ -98,7 +98,10 @@ def _held(state: State) -> str:
     if state.is_incomplete:
         return "No saved plane is open. Open a file that Save this plane has written: it is under Advanced."
     result, subspace = state.result, state.subspace
-    known = result is not None and result.request.subspace == subspace and math.isfinite(result.held)
+    asked = state.model, subspace
+    known = (
+        result is not None and (result.request.model, result.request.subspace) == asked and math.isfinite(result.held)
+    )
     if result is None or not known or subspace in PAIRED:
         return f"{HELP[subspace]}."
     place = "line" if result.request.is_line else "plane"
@@ -108,6 +111,12 @@ def _held(state: State) -> str:
     if subspace == "trajectory":
         return f"{HELP[subspace]}: {percent(result.held)} of its movement lies in this {place}."
     return f"{HELP[subspace]}; it holds {percent(result.held)} of the training's movement."
+
+
+def _nodes(state: State) -> str:
+    """What a resolution means."""
+    every = MEASURES[state.metric].noisy or state.tolerance == 0
+    return "Nodes on each axis. All of them are computed." if every else state.param.resolution.doc
 
 
 def _number(state: State, name: str, label: str) -> TextField:
@@ -307,7 +316,7 @@ def _sections(state: State, *beside_model: Any) -> list[pn.Column]:
             _some(state.param.subspace, "Subspace", state.param.places, SUBSPACES.__getitem__),
             _pickers(state),
             _plane_file(state),
-            _told(state, _held, "result", "subspace", "saved"),
+            _told(state, _held, "result", "model", "subspace", "saved"),
             when(state.param.subspace.rx() == "connection", _select(state.param.way, "Connecting path", WAYS)),
             _select(state.param.normalization, "Normalization", NORMALIZATIONS, disabled=random.rx.not_()),
             _help(random.rx.where(SCALED, UNSCALED)),
@@ -315,7 +324,7 @@ def _sections(state: State, *beside_model: Any) -> list[pn.Column]:
         [
             _heading("Resolution"),
             choice(state.param.resolution, options=RESOLUTIONS, **WIDE),
-            _help(state.param.resolution.doc),
+            _told(state, _nodes, "metric", "tolerance"),
             fold,
         ],
     ]

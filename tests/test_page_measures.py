@@ -106,6 +106,7 @@ def test_a_policy_is_measured_by_its_return_with_error_bars(visit):
     page, explorer = visit()
     choose(page, "Model", "cartpole_policy")
     wait(page, lambda: explorer.state.metric == "return" and explorer.state.resolution == 33)
+    page.get_by_text("Nodes on each axis. All of them are computed.").wait_for()
     choose(page, "How many", "5")
     wait(page, lambda: explorer.state.result.request.samples == 5, 60)
     wait(page, lambda: explorer.runner.refined or explorer.state.result.known[0] > 40, 60)
