@@ -11,7 +11,7 @@ import panel as pn
 import panel_material_ui as pmui
 import param
 
-from explorer import sources
+from explorer import cost, sources
 from explorer.jobs import Runner
 from explorer.measures import MEASURES
 from explorer.numbers import percent
@@ -115,8 +115,8 @@ def _held(state: State) -> str:
 
 def _nodes(state: State) -> str:
     """What a resolution means."""
-    every = MEASURES[state.metric].noisy or state.tolerance == 0
-    return "Nodes on each axis. All of them are computed." if every else state.param.resolution.doc
+    every = "Nodes on each axis. All of them are computed."
+    return every if cost.is_whole(state.metric, state.tolerance) else state.param.resolution.doc
 
 
 def _number(state: State, name: str, label: str) -> TextField:

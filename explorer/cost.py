@@ -30,9 +30,12 @@ def evaluations(request: Request) -> int:
     """About how many evaluations a request asks for."""
     dimensions, most = (1, BELOW) if request.is_line else (2, USUAL)
     every = int(request.resolution**dimensions)
-    if MEASURES[request.metric].noisy or request.tolerance == 0:
-        return every
-    return min(every, most)
+    return every if is_whole(request.metric, request.tolerance) else min(every, most)
+
+
+def is_whole(metric: str, tolerance: float) -> bool:
+    """Whether every node is computed, and none predicted."""
+    return MEASURES[metric].rough or tolerance == 0
 
 
 def learn(request: Request, progress: le.Progress) -> bool:

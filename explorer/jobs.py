@@ -151,10 +151,11 @@ class Runner:
         shown, at, known = self.state.result, self.state.marker, self.state.insight
         if shown is None or (self.state.looking and not self._gives_way_to(shown.request, at)):
             return
-        if known is None or not known.whole or (known.request, known.at) != (shown.request, at):
+        evaluated = at.picked is not None or shown.awaits(at.t, shown.track.followed)
+        told = known is not None and known.whole and (known.values or known.failure or not evaluated)
+        if known is None or not told or (known.request, known.at) != (shown.request, at):
             self._looked_at = shown.request, at
             self._aside = time.monotonic() + PATIENCE if at.picked is not None else 0.0
-            evaluated = at.picked is not None or shown.awaits(at.t, shown.track.followed)
             quick = (cost.pace(shown.request) or QUICK) < QUICK
 
             def look(check: Callable[[], None], tell: Told) -> dict[str, Any]:

@@ -18,6 +18,7 @@ class Measure(NamedTuple):
         each: The profile is exact at each of so many quarters between two checkpoints: 1 where it is cheap, 4 where
             only the checkpoints are evaluated.
         noisy: Whether it is sampled, so that its standard error is drawn.
+        rough: Whether it is no smooth function of the place, so that all nodes are computed.
         family: Quantities of one family are found together.
         high_is_better: Whether the best node is the highest.
         own: Whether models have it of their own; else it derives from their loss.
@@ -32,6 +33,7 @@ class Measure(NamedTuple):
     log: bool = False
     each: int = 1
     noisy: bool = False
+    rough: bool = False
     family: str = ""
     high_is_better: bool = False
     own: bool = False
@@ -69,6 +71,7 @@ MEASURES = {
         "Return",
         "High is better. Mean over episodes of fixed seeds",
         noisy=True,
+        rough=True,
         high_is_better=True,
         own=True,
     ),

@@ -318,9 +318,9 @@ class MapView:
         fit = CustomJS(args=args, code=constants + _FIT)
         self.figure.js_on_change("outer_width", fit)
         self._plane.js_on_change("data", fit)
-        # Bokeh 3.9 takes a box zoom back when it is tapped twice, and says so to nobody.
-        said = "setTimeout(() => Bokeh.index.find_one(figure)?.trigger_ranges_update_event())"
-        self.figure.js_on_event("doubletap", CustomJS(args={"figure": self.figure}, code=said))
+        # Bokeh 3.9 takes a box zoom back when the map is tapped twice, to bounds that may be another plane's.
+        forget = "Bokeh.index.find_one(figure)?.state.clear()"
+        self.figure.js_on_event("rangesupdate", CustomJS(args={"figure": self.figure}, code=forget))
 
 
 def _map_figure() -> figure:

@@ -45,6 +45,8 @@ def _verdict(r: Reading) -> tuple[str, str]:
     shown = "map" if r.place == "plane" else r.place
     if not math.isfinite(r.on_map):
         return "warn", f"This network falls outside the {shown}."
+    if not r.exact:
+        return "", f"The number above lies between two exact ones: go to a checkpoint to compare the {shown} with it."
     doubt = r.map_error / abs(r.on_map) if r.on_map else 0.0
     if doubt > TRUSTED:
         return "warn", (f"The {shown} is coarse here: it may be off by {doubt * 100:.0f} %. The large number is exact.")

@@ -270,7 +270,8 @@ class Picture:
             return math.nan, math.nan, math.nan
         height = -self.values if self.high_is_better else self.values
         lowest = np.argwhere(np.where(finite, height, np.inf) == height[finite].min())
-        row, column = min(lowest, key=lambda node: np.abs(node - (np.array(finite.shape) - 1) / 2).max())
+        off = np.abs(lowest - (np.array(finite.shape) - 1) / 2).max(axis=1)
+        row, column = lowest[off.argmin()]
         return float(self.x[column]), float(self.y[row]), float(self.values[row, column])
 
     def value_at(self, points: Array) -> tuple[Array, Array]:

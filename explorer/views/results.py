@@ -315,13 +315,14 @@ def _on_track(result: Result, t: float, here: Insight | None) -> _Place:
     known = {line: profile for line, profile in result.profiles.items() if not result.awaits(t, line)}
     beside = ((LINE_NAMES[line], profile) for line, profile in known.items() if line != track.followed)
     found, share = ({} if here is None else here.values), float(result.relative[k])
-    if track.followed in known:
+    exact = name in found or bool(result.profile["evaluated"][k])
+    if track.followed in known and name not in found:
         found = {name: float(values[k]) for name, values in known[track.followed].items()}
     return _Place(
         found,
         result.path[k : k + 1],
         track.where(min(t, len(track.stops) - 1)),
-        exact=track.followed not in known or bool(result.profile["evaluated"][k]),
+        exact=exact,
         residual=0.0 if share < ROUNDING else float(result.residual[k]),
         share=share if result.request.subspace in FROM_THE_END else math.nan,
         beside=tuple((line, float(found[name][k])) for line, found in beside),
