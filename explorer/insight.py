@@ -13,9 +13,8 @@ import torch
 import landscape_engine as le
 from explorer import sources
 from explorer.behavior import MOST, Behavior, behavior
-from explorer.numbers import format_number
 from explorer.state import Marker, Request
-from explorer.tracks import Alone, Connection, Track
+from explorer.tracks import Alone, Connection, Track, network_at
 from landscape_engine import metrics as engine
 from landscape_engine.metrics import ExampleMetric, MetricPipeline
 from landscape_engine.subspaces import Subspace
@@ -24,24 +23,6 @@ log = logging.getLogger("explorer")
 
 FEW = 64  # examples of which it is seen what a slow network does
 MOST_NUMBERS = 50_000_000  # in all checkpoints, whose distances are computed at once
-
-
-def network_at(at: Marker, track: Track, subspace: le.Line | le.Plane) -> le.ModelWrapper:
-    """The network at a marker.
-
-    Args:
-        at: The marker.
-        track: What the slider follows.
-        subspace: What is drawn.
-    """
-    return track.model_at(at.t) if at.picked is None else subspace.model.at(subspace.state_at(at.picked))
-
-
-def said(at: Marker, track: Track) -> str:
-    """Where a marker is: "step 29", "at α −1.20, β 0.500"."""
-    if at.picked is None:
-        return track.said(at.t)
-    return "at " + ", ".join(f"{name} {format_number(x)}" for name, x in zip("αβ", at.picked, strict=False))
 
 
 @final

@@ -11,9 +11,8 @@ import torch
 
 import landscape_engine as le
 from explorer import sources
-from explorer.insight import network_at, said
 from explorer.state import Marker, Request
-from explorer.tracks import Track
+from explorer.tracks import Track, network_at, said
 from landscape_engine import metrics as engine
 
 ENDS, PROBES, STEPS = 5, 4, 60  # eigenvalues from each end; of the quadrature

@@ -12,6 +12,8 @@ import numpy as np
 from torch import Tensor
 
 import landscape_engine as le
+from explorer.numbers import format_number
+from explorer.state import Marker
 
 PER_INTERVAL = 4  # exact values between two stops
 
@@ -171,3 +173,21 @@ class Alone(Track):
     def where(self, place: float) -> str:
         """The same wherever."""
         return self.said(place)
+
+
+def network_at(at: Marker, track: Track, subspace: le.Line | le.Plane) -> le.ModelWrapper:
+    """The network at a marker.
+
+    Args:
+        at: The marker.
+        track: What the slider follows.
+        subspace: What is drawn.
+    """
+    return track.model_at(at.t) if at.picked is None else subspace.model.at(subspace.state_at(at.picked))
+
+
+def said(at: Marker, track: Track) -> str:
+    """Where a marker is: "step 29", "at α −1.20, β 0.500"."""
+    if at.picked is None:
+        return track.said(at.t)
+    return "at " + ", ".join(f"{name} {format_number(x)}" for name, x in zip("αβ", at.picked, strict=False))

@@ -9,11 +9,12 @@ from torch import nn
 
 import landscape_engine as le
 from explorer.behavior import behavior
-from explorer.insight import Insight, insight, network_at, said
+from explorer.insight import Insight, insight
 from explorer.own import Own
 from explorer.sources import load, withdraw
 from explorer.state import Marker, State
 from explorer.subjects import offer
+from explorer.tracks import network_at, said
 from explorer.views.behavior import behavior_html
 from landscape_engine.metrics import Examples
 

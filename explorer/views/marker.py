@@ -8,10 +8,10 @@ import numpy as np
 from bokeh.events import DoubleTap, Tap
 from bokeh.models import ColumnDataSource, CustomJS
 
-from explorer.insight import Insight, said
+from explorer.insight import Insight
 from explorer.result import Result
 from explorer.state import State
-from explorer.tracks import PER_INTERVAL
+from explorer.tracks import PER_INTERVAL, said
 from explorer.views.behavior import CSS as BEHAVIOR_CSS
 from explorer.views.behavior import WAITING, behavior_html
 from explorer.views.cards import text

@@ -10,12 +10,12 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from explorer.basins import Basins, Stationary
-from explorer.insight import Insight, said
+from explorer.insight import Insight
 from explorer.numbers import format_number
 from explorer.profiles import Profile
 from explorer.result import Result
 from explorer.state import DERIVED, SET_NAMES, SPLITS, SUBSPACES, Marker
-from explorer.tracks import LINE_NAMES, PER_INTERVAL
+from explorer.tracks import LINE_NAMES, PER_INTERVAL, said
 from explorer.views.curve import CurvePicture
 from explorer.views.inspector import TRUSTED, Reading
 from explorer.views.lines import Bracket, Drawn, ProfilePicture
