@@ -65,10 +65,12 @@ class _Values:
 
     @property
     def is_whole(self) -> bool:
+        """Whether nothing is missing."""
         return len(self._known) >= len(self._places)
 
     @property
     def profile(self) -> Profile:
+        """The values of these metrics, linear between the places that are known."""
         known, m = sorted(list(self._known.items())), len(self._track.positions)
         at = [k for k, _ in known]
         columns = zip(*(row for _, row in known), strict=True) if known else [[]] * len(self._names)

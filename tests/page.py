@@ -48,6 +48,14 @@ def pixel(page, alpha, beta):
     return page.evaluate(PIXEL, [alpha, beta])
 
 
+def drag(page, start, end):
+    """Drag from one point of the plane to another."""
+    page.mouse.move(*pixel(page, *start))
+    page.mouse.down()
+    page.mouse.move(*pixel(page, *end), steps=5)
+    page.mouse.up()
+
+
 CUT = """deep('.bk-map, .bk-surface, .bk-profile, .bk-inspector').filter(e =>
   e.scrollWidth > e.clientWidth + 1 || e.scrollHeight > e.clientHeight + 1).map(e => e.className)"""
 

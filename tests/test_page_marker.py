@@ -10,7 +10,7 @@ from playwright.sync_api import expect
 import sample_models
 from explorer import sources
 from explorer.numbers import format_number
-from page import choose, pixel, wait
+from page import choose, drag, pixel, wait
 
 SLIDER = "input[type=range][aria-label='Position on the training path']"
 
@@ -130,10 +130,7 @@ def test_what_is_zoomed_into_is_refined_further_and_a_reset_shows_the_whole_agai
     wait(page, lambda: explorer.state.phase == "done")
     whole = explorer.state.result
     page.mouse.move(*pixel(page, 0, 0))
-    page.mouse.move(*pixel(page, -4, 3))
-    page.mouse.down()
-    page.mouse.move(*pixel(page, 4, -3), steps=5)
-    page.mouse.up()
+    drag(page, (-4, 3), (4, -3))
     wait(page, lambda: explorer.state.result.request.window is not None and explorer.state.phase == "done")
     part = explorer.state.result
     (left, right), (bottom, top) = part.request.window
@@ -159,10 +156,7 @@ def test_what_is_zoomed_into_is_refined_further_and_a_reset_shows_the_whole_agai
     wait(page, lambda: explorer.state.result.request == whole.request and explorer.state.phase == "done")
     expect(page.get_by_role("button", name="Whole plane")).to_be_hidden()
     assert (explorer.map.figure.x_range.start, explorer.map.figure.x_range.end) == whole.subspace.bounds[0]
-    page.mouse.move(*pixel(page, -4, 3))
-    page.mouse.down()
-    page.mouse.move(*pixel(page, 4, -3), steps=5)
-    page.mouse.up()
+    drag(page, (-4, 3), (4, -3))
     wait(page, lambda: explorer.state.result.request.window is not None and explorer.state.phase == "done")
     window = explorer.state.window
     page.mouse.dblclick(*pixel(page, 1, 1))

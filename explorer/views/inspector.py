@@ -49,7 +49,7 @@ def _verdict(r: Reading) -> tuple[str, str]:
         return "", f"The number above lies between two exact ones: go to a checkpoint to compare the {shown} with it."
     doubt = r.map_error / abs(r.on_map) if r.on_map else 0.0
     if doubt > TRUSTED:
-        return "warn", (f"The {shown} is coarse here: it may be off by {doubt * 100:.0f} %. The large number is exact.")
+        return "warn", f"The {shown} is coarse here: it may be off by {doubt * 100:.0f} %. The large number is exact."
     gap = (r.on_map - r.true) / abs(r.true) if r.true else math.inf if r.on_map else 0.0
     if abs(gap) <= TRUSTED:
         percent = max(1, math.ceil(abs(gap) * 100))
