@@ -1,13 +1,14 @@
 """How soon the page is there, and the first surface: `python benchmarks/first_surface.py [visits]`.
 
-The first visits are to a server that rests, where a page stands ready; the others ask for one that is yet to be made.
-The page counts as there when its cards and its choices stand in the window; the map, when pixels of it are painted;
-the surface, when it has been drawn in three dimensions. A step of the slider is all that runs before the browser can
-paint again (95 % of steps take less); a frame of a surface that is turned has 16.7 ms at 60 a second, of which its
-script takes so much, and the GPU the rest. Then each sample model is chosen from the list, and its first picture waited
-for, while the one before still computes; points of its map are tapped while it computes, and once it is done or, after
-20 s, canceled, until the card tells the network there. At last each is the first model of a server that has just begun
-and rests. Times in milliseconds, in a headless browser; where that has no GPU, WebGL takes most of the surface's.
+The first visits are to a server that has rested, where pages stand ready; the others ask for one that is yet to be
+made. The page counts as there when its cards and its choices stand in the window; the map, when pixels of it are
+painted; the surface, when it has been drawn in three dimensions. A step of the slider is all that runs before the
+browser can paint again (95 % of steps take less). A frame of a surface that is turned has 16.7 ms at 60 a second, for
+its script and for the GPU; where that is none, what it would take is told in passes that read a texture over all of the
+canvas. Then each sample model is chosen from the list, and its first picture waited for, while the one before still
+computes; points of its map are tapped while it computes, and once it is done or, after 20 s, canceled, until the card
+tells the network there. At last each is the first model of a server that has just begun and rests. Times in
+milliseconds, in a headless browser; where that has no GPU, WebGL takes most of the surface's.
 """
 
 from __future__ import annotations
@@ -26,11 +27,13 @@ from playwright.sync_api import TimeoutError, sync_playwright
 sys.path.insert(0, str(Path(__file__).parent.parent / "tests"))
 
 from conftest import ARGUMENTS
+from explorer.ready import READY
 from install_browser import find_browser
 from page import DEEP, choose
 from sample_models import names
 
-RESTED = 12  # seconds after which a page stands ready again
+RESTED = 16  # seconds after which pages stand ready again
+FILLED = 3.0e9  # pixels a second, of Intel's HD Graphics 620: topcpu.net/en/cpu/hd-graphics-620
 PATIENCE = 20  # seconds that a run is waited for
 POINTS = ((0.30, 0.40), (0.38, 0.50), (0.33, 0.60), (0.62, 0.55))  # as shares of the map's card
 WATCH = """(() => {
@@ -66,19 +69,64 @@ SLIDE = """() => {
 }"""
 
 
-# What is drawn in a frame, counted in what the browser calls before it paints.
+# What a frame takes: its script, all of it until its pixels are there, its calls to draw, the vertices of them.
 TURN = """() => {
-  const ask = requestAnimationFrame, scripts = window.scripts = [];
-  let calls = 0;
-  for (const name of ['drawElements', 'drawArrays', 'drawElementsInstanced', 'drawArraysInstanced']) {
+  const ask = requestAnimationFrame, frames = window.drawn = [];
+  let calls = 0, vertices = 0;
+  const count = (name, number) => {
     const draw = WebGL2RenderingContext.prototype[name];
-    WebGL2RenderingContext.prototype[name] = function (...given) { calls += 1; return draw.apply(this, given); };
-  }
+    WebGL2RenderingContext.prototype[name] = function (...given) {
+      [window.gl, calls, vertices] = [this, calls + 1, vertices + number(given)];
+      return draw.apply(this, given);
+    };
+  };
+  count('drawElements', (given) => given[1]);
+  count('drawArrays', (given) => given[2]);
+  count('drawElementsInstanced', (given) => given[1] * given[4]);
+  count('drawArraysInstanced', (given) => given[2] * given[3]);
   window.requestAnimationFrame = (frame) => ask((time) => {
-    const start = performance.now(), before = calls;
+    [calls, vertices] = [0, 0];
+    const start = performance.now();
     frame(time);
-    if (calls > before) scripts.push(performance.now() - start);
+    if (!calls) return;
+    const script = performance.now() - start;
+    gl.readPixels(0, 0, 1, 1, gl.RGBA, gl.UNSIGNED_BYTE, new Uint8Array(4));
+    frames.push([script, performance.now() - start, calls, vertices]);
   });
+}"""
+
+# Milliseconds of one pass that reads a texture and blends it over the whole of the surface's canvas.
+PASS = """() => {
+  const compiled = (type, source) => {
+    const shader = gl.createShader(type);
+    gl.shaderSource(shader, '#version 300 es\\n' + source);
+    gl.compileShader(shader);
+    return shader;
+  };
+  const program = gl.createProgram();
+  gl.attachShader(program, compiled(gl.VERTEX_SHADER, `out vec2 at; void main() {
+    at = vec2(gl_VertexID & 1, gl_VertexID >> 1) * 2.0; gl_Position = vec4(at * 2.0 - 1.0, 0, 1); }`));
+  gl.attachShader(program, compiled(gl.FRAGMENT_SHADER, `precision highp float; in vec2 at; out vec4 color;
+    uniform sampler2D image; void main() { color = texture(image, at); }`));
+  gl.linkProgram(program);
+  gl.useProgram(program);
+  gl.bindVertexArray(null);
+  gl.activeTexture(gl.TEXTURE0);
+  gl.bindTexture(gl.TEXTURE_2D, gl.createTexture());
+  const size = 256, texels = new Uint8Array(4 * size * size).fill(99);
+  gl.texImage2D(gl.TEXTURE_2D, 0, gl.RGBA, size, size, 0, gl.RGBA, gl.UNSIGNED_BYTE, texels);
+  gl.texParameteri(gl.TEXTURE_2D, gl.TEXTURE_MIN_FILTER, gl.LINEAR);
+  for (const state of [gl.DEPTH_TEST, gl.CULL_FACE, gl.SCISSOR_TEST]) gl.disable(state);
+  gl.enable(gl.BLEND);
+  const times = [];
+  for (let k = 0; k < 9; k++) {
+    const start = performance.now();
+    for (let n = 0; n < 10; n++) gl.drawArrays(gl.TRIANGLES, 0, 3);
+    gl.readPixels(0, 0, 1, 1, gl.RGBA, gl.UNSIGNED_BYTE, new Uint8Array(4));
+    times.push((performance.now() - start) / 10);
+  }
+  if (gl.getError()) throw new Error('a pass was not drawn');
+  return [times, gl.drawingBufferWidth * gl.drawingBufferHeight * gl.getParameter(gl.SAMPLES)];
 }"""
 
 # The header says what is shown.
@@ -103,8 +151,8 @@ def visit(browser, address: str, last: str = "done") -> dict[str, float]:
     return found
 
 
-def turning(browser, address: str) -> list[float]:
-    """Milliseconds of script of each frame while the surface is turned; the GPU's time comes on top."""
+def turning(browser, address: str) -> tuple[list[list[float]], tuple[list[float], int]]:
+    """What each frame takes while the surface is turned (see TURN), and what a pass over it does, and its samples."""
     page = browser.new_page(viewport={"width": 1440, "height": 900})
     page.goto(address)
     page.get_by_text("Done").first.wait_for()
@@ -117,7 +165,7 @@ def turning(browser, address: str) -> list[float]:
     for k in range(80):
         page.mouse.move(x + 2 * k - 40, y + k % 20)
     page.mouse.up()
-    found = page.evaluate("scripts")
+    found = page.evaluate("drawn"), page.evaluate(PASS)
     page.close()
     return found
 
@@ -173,12 +221,13 @@ def main(visits: int = 5) -> None:
     with sync_playwright() as playwright:
         browser = playwright.chromium.launch(executable_path=find_browser(), args=ARGUMENTS)
         with serving() as address:
-            for _ in range(visits):
-                time.sleep(RESTED)
+            for k in range(visits):
+                if k % READY == 0:
+                    time.sleep(RESTED)
                 ready.append(visit(browser, address))
             for _ in range(visits):
                 made.append(visit(browser, f"{address}?theme=default"))  # what stands ready knows of no arguments
-            frames = turning(browser, address)
+            frames, (passes, samples) = turning(browser, address)
             chosen = changes(browser, address)
         for name in names():
             with serving("--model", name) as address:
@@ -190,7 +239,13 @@ def main(visits: int = 5) -> None:
     for name in ("map", "surface", "done"):
         print_row(f"{name} after the page", [found[name] - found["page"] for found in ready + made])
     print_row("a step of the slider", [found["slider"] for found in ready + made])
-    print_row("a turned frame's script", frames)
+    scripts, wholes, calls, vertices = zip(*frames, strict=True)
+    print_row("a turned frame's script", scripts)
+    print_row("a turned frame, drawn", wholes)
+    print_row("a pass over its canvas", passes)
+    print(f"a turned frame has {statistics.median(calls):.0f} calls of {statistics.median(vertices):.0f} vertices,")
+    print(f"and {samples} samples: it takes {statistics.median(wholes) / statistics.median(passes):.1f} such passes,")
+    print(f"where 16.7 ms have {0.0167 * FILLED / samples:.0f} on an integrated GPU of 2016, by its fill rate")
     for name, seen in first.items():
         print_row(f"{name} first, page", [seen["page"]])
         print_row(f"{name} first, surface after it", [seen["surface"] - seen["page"]])

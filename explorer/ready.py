@@ -1,10 +1,11 @@
-"""A page stands ready for whoever comes next: to make one takes a second, to send it a tenth of that."""
+"""Pages stand ready for those who come next: to make one takes a second, to send it a tenth of that."""
 
 from __future__ import annotations
 
 import logging
 import math
 import time
+from collections import deque
 from typing import Any
 
 import panel as pn
@@ -13,6 +14,7 @@ from bokeh.util.token import generate_jwt_token, generate_session_id, get_token_
 from tornado.httputil import HTTPHeaders, HTTPServerRequest, RequestStartLine
 from tornado.ioloop import PeriodicCallback
 
+READY = 4  # pages that stand ready, of some 15 MB each: whoever comes with three others waits for none
 LOOK = 3.0  # seconds from one look at how busy the server is to the next
 BUSY = 0.02  # share of a core from which on it is busy: one click in that time is enough
 CONNECT = 20.0  # seconds a browser has to connect to the page it was given
@@ -21,7 +23,7 @@ log = logging.getLogger(__name__)
 
 
 class Anteroom:
-    """Holds one session of an application that nobody has asked for yet, and makes it while the server rests.
+    """Holds sessions of an application that nobody has asked for yet, and makes them while the server rests.
 
     Bokeh 3.9 makes a session when a browser asks for its page, and serves nothing else meanwhile. Here that is done
     before; a visit that is not a plain one, and who comes while none stands ready, is served as Bokeh does it.
@@ -34,22 +36,22 @@ class Anteroom:
         self._context = server_context.application_context
         self._create = self._context.create_session_if_needed
         self._context.create_session_if_needed = self._admit
-        self._standing: Any = None
+        self._standing: deque[Any] = deque()
         self._worked = 0.0
         self._looks = PeriodicCallback(self._look, 1000 * LOOK)
         self._context.io_loop.add_callback(self._looks.start)
         self._context.io_loop.add_callback(self._make)
 
     def close(self) -> None:
-        """Make no other page: the server ends."""
+        """Make no other pages: the server ends."""
         self._looks.stop()
 
     async def _look(self) -> None:
         """Make the next page if the process hardly worked since the last look."""
-        worked = time.process_time()
-        used, self._worked = worked - self._worked, worked
-        if self._standing is None and used < BUSY * LOOK:
+        used = time.process_time() - self._worked
+        if len(self._standing) < READY and used < BUSY * LOOK:
             await self._make()
+        self._worked = time.process_time()
 
     async def _make(self) -> None:
         name = generate_session_id(signed=False)
@@ -62,13 +64,13 @@ class Anteroom:
             log.exception("No page could be made ahead")
             return
         session.block_expiration()
-        self._standing = session
+        self._standing.append(session)
 
     async def _admit(self, session_id: str, request: Any = None, token: str | None = None) -> Any:
         """The session that a browser asks for: the one that stands ready, if it may be any."""
-        if self._standing is None or not self._is_plain(request, token):
+        if not self._standing or not self._is_plain(request, token):
             return await self._create(session_id, request, token)
-        session, self._standing, self._worked = self._standing, None, 0.0  # the next look finds it busy
+        session, self._worked = self._standing.popleft(), 0.0  # the next look finds it busy
         said = dict(get_token_payload(token))
         lasts = math.ceil(said.pop("session_expiry") - time.time())
         session._token = generate_jwt_token(session.id, signed=False, extra_payload=said, expiration=lasts)

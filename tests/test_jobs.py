@@ -12,10 +12,12 @@ import xarray as xr
 import landscape_engine as le
 from explorer import jobs, sources
 from explorer import profiles as profiles_module
-from explorer.job import Job
+from explorer.app import Explorer
+from explorer.job import FEW, Job
 from explorer.jobs import Runner
 from explorer.profiles import profiles
 from explorer.state import State
+from sample_models import names
 
 
 @pytest.fixture
@@ -68,6 +70,27 @@ def test_the_first_picture_of_a_slow_model_is_a_draft_and_the_last_one_is_not(ru
     assert int(landscapes[0]["evaluated"].sum()) == 17
     assert "draft" not in state.result.landscape.attrs
     assert int(state.result.landscape["evaluated"].sum()) >= 81
+
+
+@pytest.mark.parametrize("model", names())
+def test_the_first_surface_of_a_sample_model_is_whole_after_81_evaluations_at_most(model, monkeypatch):
+    told, post = [], Runner.post
+    monkeypatch.setattr(Runner, "post", lambda *given: (told.append(given[-1]), post(*given)))
+    explorer = Explorer(model)
+    end = time.monotonic() + 60
+    while not any(told):
+        assert time.monotonic() < end
+        time.sleep(0.02)
+    explorer.runner.close()
+    join()
+    first, request = next(filter(None, told)), explorer.state.request
+    true = int(first.landscape["evaluated"].sum())
+    rest = first.progress.evaluated - true  # of a draft, which takes some of the examples
+    assert true >= 9 and rest in (0, 81)
+    assert rest == 0 or f"{FEW} of 600 examples" in first.landscape.attrs["draft"]
+    assert true + rest * FEW / 600 <= 81
+    assert first.landscape.sizes == {"alpha": request.resolution, "beta": request.resolution}
+    assert first.landscape[f"{request.split}_{request.metric}"].notnull().all()
 
 
 def test_a_run_stands_still_while_the_page_changes_and_goes_on_after(runner):
