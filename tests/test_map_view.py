@@ -25,7 +25,7 @@ from explorer.views.lines import STYLES, Bracket, Drawn, ProfilePicture
 from explorer.views.names import names
 from explorer.views.picture import Mark, Picture, Stroke
 from explorer.views.profile import ProfileView, _beside
-from explorer.views.results import _marks, barrier_of, picture_of
+from explorer.views.results import _marks, _straight, barrier_of, picture_of
 from explorer.views.surface import Surface3D
 from page import marked
 
@@ -244,6 +244,23 @@ def test_the_text_beside_a_bracket_keeps_away_from_a_line_that_passes_between_tw
     ((place, y, text, _),) = _beside(track, {"straight": steep}, 0.1)
     assert (place, text) == (5.0, "drop 1.20")
     assert y > 1.0 - 1e-9 or abs(y - 1.0) >= 0.075  # what runs from 0 to 1 leaves room above it only
+
+
+def test_what_is_not_known_yet_along_a_path_is_faint_straight_as_it_is_drawn_and_without_a_gap() -> None:
+    t = np.arange(5.0)
+    known = {"train_loss": np.array([1.0, 25.75, 50.5, 75.25, 100.0]), "evaluated": t % 4 == 0}
+    assert _straight(known, "train_loss", "log") == pytest.approx([1, 10**0.5, 10, 10**1.5, 100])
+    assert _straight(known, "train_loss", "linear") is known["train_loss"]
+    known["train_loss"][0] = 0.0  # which a logarithm cannot show
+    assert _straight(known, "train_loss", "log") is known["train_loss"]
+    view = ProfileView()
+    lines = {"train": Drawn(t + 2, "", ""), "on_map": Drawn(t + 1, "", "")}
+    said = {"t": t / 4, "lines": lines, "hollow": frozenset(), "residual": t, "off": "", "ticks": ["0", "1"]}
+    for whole, edge in ((False, t + 2), (True, t + 1)):
+        view.show(ProfilePicture(**said, unit="", title="", gap=("train", "on_map"), is_whole=whole))
+        assert (view._lines["train"].glyph.line_alpha == 1.0) is whole
+        assert view._lines["on_map"].glyph.line_alpha == 1.0
+        assert view.table.data["edge"] == pytest.approx(edge)
 
 
 @pytest.mark.parametrize("track", [Connection, TrainingPath])

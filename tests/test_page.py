@@ -411,3 +411,16 @@ def test_the_surface_opens_on_a_side_from_which_the_end_of_the_path_is_seen(visi
     page.wait_for_function("deep('.surface3d')[0].dataset.size === '129 x 129'")
     end = explorer.state.result.path[-1]
     assert is_hidden(explorer.picture, end, usual) and not is_hidden(explorer.picture, end, side())
+
+
+def test_in_a_low_window_the_slider_is_in_sight_and_on_a_phone_the_model_has_its_name(visit):
+    page, explorer = visit(width=1280, height=720)
+    slider = "deep('input[type=range]')[0].getBoundingClientRect()"
+    low = page.evaluate(slider)
+    assert 0 < low["top"] and low["bottom"] < 720
+    page.set_viewport_size({"width": 1280, "height": 1000})
+    page.wait_for_function(f"innerHeight === 1000 && {slider}.top > {low['top']} + 100")
+    page.set_viewport_size({"width": 390, "height": 720})
+    expect(page.get_by_text("digits_mlp, trajectory plane").first).to_be_visible()
+    page.locator("input[type=range]").first.press("Home")
+    wait(page, lambda: explorer.state.marker.t == 0)

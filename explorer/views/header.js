@@ -3,9 +3,9 @@ const STYLE = `
 .header { display: flex; width: 100%; align-items: center; gap: 12px; min-width: 0; color: var(--ink);
   font: 400 var(--fs-small)/1.3 var(--font); font-variant-numeric: tabular-nums; }
 .header svg.logo { width: 28px; height: 28px; flex: none; }
-.header h1 { font-size: var(--fs-page); font-weight: 600; margin: 0; letter-spacing: -.01em; white-space: nowrap; }
-.header .sub { font-size: var(--fs-caption); color: var(--ink-2); white-space: nowrap; overflow: hidden;
-  text-overflow: ellipsis; }
+.header h1 { font-size: var(--fs-page); font-weight: 600; margin: 0; letter-spacing: -.01em; }
+.header .sub { font-size: var(--fs-caption); color: var(--ink-2); }
+.header :is(h1, .sub) { white-space: nowrap; overflow: hidden; text-overflow: ellipsis; }
 .header .names { flex: 1 1 auto; min-width: 0; }
 .chip { display: flex; align-items: center; gap: 8px; height: 34px; padding: 0 14px; white-space: nowrap; flex: none;
   border: 1px solid var(--hair); border-radius: 999px; background: var(--sunken); color: var(--ink-2); }
@@ -23,7 +23,6 @@ const STYLE = `
 .line { position: fixed; left: 0; right: 0; top: calc(var(--header-h) - 2px); height: 3px; pointer-events: none;
   transform-origin: left; background: var(--ink); opacity: 0; }
 .line.running { opacity: 1; transition: transform var(--t-mid, 200ms) linear; }
-@media (max-width: 900px) { .header .sub { display: none; } }
 @media (max-width: 600px) { .more, svg.logo { display: none; } }
 @media (prefers-reduced-motion: reduce) { .chip.running i { animation: none; } }
 `;

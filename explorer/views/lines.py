@@ -67,6 +67,7 @@ class ProfilePicture:
         gap: Two lines whose difference is shaded.
         stderr: Standard errors of the values at the stops, by line; drawn as bars.
         bracket: A height to be marked.
+        is_whole: Whether exact values are known all along; as long as they are not, their lines are faint.
     """
 
     t: Array
@@ -81,3 +82,4 @@ class ProfilePicture:
     gap: tuple[str, str] | None = None
     stderr: Mapping[str, Array] = field(default_factory=dict)
     bracket: Bracket | None = None
+    is_whole: bool = True

@@ -24,6 +24,7 @@ APART, HEADROOM = 16, 1.75  # pixels between names; the strip's height over its 
 QUARTERS = 4  # values between two stops
 AWAY = 0.3  # opacity of the marker's line while the marker is elsewhere
 LETTER, NARROWEST = 7.2, 290  # pixels: of a letter, of the narrowest frame
+FAINT = 0.45  # opacity of lines that are straight between the few values that are known
 SHARES = (0.72, 0.6, 0.5, 0.4, 0.3, 0.2)  # of a bracket's height, where its text may stand
 CSS_NAMES = {"ink": "--line-main", "line2": "--line-2", "line3": "--line-3"}
 KEY_CSS = """
@@ -31,6 +32,8 @@ KEY_CSS = """
 div { display: flex; flex-wrap: wrap; gap: 0 16px; font: 600 var(--fs-caption)/22px var(--font); white-space: nowrap; }
 span { display: inline-flex; align-items: center; gap: 6px; }
 """
+# Under the curves, and over them in a window so low that it would be out of sight there.
+IN_SIGHT = "@media (max-height: 880px) { .bk-slide { order: -1; } }"
 # Bokeh 3.9 clears its canvas from half a pixel on: what was once painted across its edge would stay there.
 CLEAN = ".bk-Canvas { clip-path: inset(1px 0 0 1px); }"
 _SAMPLE = """<svg width="26" height="4"><path d="M0 2H26" stroke="currentColor" stroke-width="{}"
@@ -64,7 +67,8 @@ class ProfileView:
 
     def __init__(self) -> None:
         left, right = WIDE
-        self.slider = PathSlider(left=left, right=right, sizing_mode="stretch_width", height=52, margin=0)
+        size = {"sizing_mode": "stretch_width", "height": 52, "margin": 0}
+        self.slider = PathSlider(left=left, right=right, css_classes=["bk-slide"], **size)
         self.table = ColumnDataSource({name: [] for name in ("t", *STYLES, "true", "edge", "residual")})
         self.dots = ColumnDataSource({"x": [], "y": [], "fill": [], "line": []})
         self._bars = ColumnDataSource({name: [] for name in ("t", "low", "high", "color")})
@@ -81,7 +85,8 @@ class ProfileView:
         self._link()
         panes = [pn.pane.Bokeh(p, sizing_mode="stretch_width", margin=0) for p in (self.curves, self.strip)]
         measured = {"container-type": "inline-size"}  # so that the key knows whether there is room for names
-        self.view = pn.Column(self._key, *panes, self.slider, sizing_mode="stretch_width", margin=0, styles=measured)
+        css = {"styles": measured, "stylesheets": [IN_SIGHT]}
+        self.view = pn.Column(self._key, *panes, self.slider, **css, sizing_mode="stretch_width", margin=0)
         for plot in (self.curves, self.strip):
             without_selection(plot)
         self.paint(dark=False)
@@ -165,6 +170,8 @@ class ProfileView:
             for n, e in picture.stderr.items()
         }
         self._hollow = picture.hollow
+        for name in set(STYLES) - {"on_map"}:
+            self._lines[name].glyph.line_alpha = 1.0 if picture.is_whole else FAINT
         self._send({"t": picture.t, **self._columns(values), **_gap(values, picture), "residual": picture.residual})
         self._across.update(start=float(picture.t[0]), end=float(picture.t[-1]))
         self._fit_values(values, picture)
@@ -320,8 +327,8 @@ def _sample(line: str, name: str) -> str:
 
 
 def _gap(values: Mapping[str, Array], picture: ProfilePicture) -> dict[str, Array]:
-    """The two sides of what is shaded; nothing lies between them where there is no gap."""
-    first, second = picture.gap or (next(iter(values)),) * 2
+    """The two sides of what is shaded; nothing lies between them where there is no gap, or it is not known yet."""
+    first, second = (picture.is_whole and picture.gap) or (next(iter(values)),) * 2
     edge = np.where(np.isfinite(values[second] + values[first]), values[second], values[first])
     return {"true": values[first], "edge": edge}
 

@@ -155,12 +155,13 @@ def profile_of(result: Result, on_map: Array) -> ProfilePicture:
         on_map: Values of its picture along the line that is followed, NaN outside it.
     """
     request, track = result.request, result.track
-    place = "line" if request.is_line else "plane"
+    place, (known, wanted) = "line" if request.is_line else "plane", result.known
     return ProfilePicture(
         t=track.positions,
         ticks=[track.tick(value) for value in track.stops],
         unit=track.unit,
         scale="log" if request.scale == "log" else "linear",
+        is_whole=known == wanted,
         **(_ways(result, place) if "straight" in track.lines else _training(result, on_map, place)),
     )
 
@@ -170,10 +171,14 @@ def _ways(result: Result, place: str) -> dict[str, Any]:
     request, measure = result.request, result.measure
     name, what = f"{request.split}_{request.metric}", measure.of(SET_NAMES[request.split])
     followed = result.track.followed
-    lines = {line: Drawn(known[name], LINE_NAMES[line], LINE_NAMES[line]) for line, known in result.profiles.items()}
+    lines = {
+        line: Drawn(_straight(known, name, request.scale), LINE_NAMES[line], LINE_NAMES[line])
+        for line, known in result.profiles.items()
+    }
     for split in set(result.source.splits) - {request.split}:
-        if (other := result.profiles[followed].get(f"{split}_{request.metric}")) is not None:
-            lines["other"] = Drawn(other, *[f"{LINE_NAMES[followed].split()[-1]}, {SET_NAMES[split]}"] * 2)
+        if (other := f"{split}_{request.metric}") in (known := result.profiles[followed]):
+            other_name = f"{LINE_NAMES[followed].split()[-1]}, {SET_NAMES[split]}"
+            lines["other"] = Drawn(_straight(known, other, request.scale), other_name, other_name)
     noisy = {line: _doubted(known, name) for line, known in result.profiles.items()} if measure.noisy else {}
     return {
         "title": ", ".join(filter(None, [what[:1].upper() + what[1:], measure.units])),
@@ -194,7 +199,11 @@ def _training(result: Result, on_map: Array, place: str) -> dict[str, Any]:
     what = what if len(what) <= LONGEST else "value"
     shown = "map" if place == "plane" else place
     sets = {
-        s: Drawn(known[f"{s}_{metric}"], f"true {what}, {SET_NAMES[s]}".removesuffix(", "), SET_NAMES[s] or "true")
+        s: Drawn(
+            _straight(known, f"{s}_{metric}", result.request.scale),
+            f"true {what}, {SET_NAMES[s]}".removesuffix(", "),
+            SET_NAMES[s] or "true",
+        )
         for s in splits
     }
     return {
@@ -214,6 +223,15 @@ def _farthest(result: Result) -> str:
     if result.residual[k] <= ROUNDING * max(float(p.distance) for p in result.projections[result.track.followed]):
         return "distance from it, 0 to rounding"
     return f"at most {format_number(float(result.residual[k]), 2)}, at {result.track.said(result.track.positions[k])}"
+
+
+def _straight(known: Profile, name: str, scale: str) -> Array:
+    """Values where they are known, and between them those on straight lines as they are drawn."""
+    values, here = known[name], known["evaluated"]
+    if scale != "log" or here.all() or not here.any() or (values[here] <= 0).any():
+        return values
+    at = np.arange(len(values))
+    return np.where(here, values, np.exp(np.interp(at, at[here], np.log(values[here]))))
 
 
 def _doubted(known: Profile, name: str) -> Array:
