@@ -13,7 +13,8 @@ from torch import nn
 
 from .errors import ChoiceError
 from .evaluation import MetricLike, evaluate
-from .metrics.base import Metric, as_pipeline
+from .metrics.base import Metric
+from .metrics.pipeline import as_pipeline
 from .models import ModelWrapper
 from .parameters import norm
 from .refinement import refine

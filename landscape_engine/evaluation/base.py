@@ -10,8 +10,9 @@ from typing import Any, ClassVar
 
 from torch import nn
 
-from ..metrics.base import Estimate, ExampleMetric, MetricPipeline
+from ..metrics.base import Estimate, ExampleMetric
 from ..metrics.data import Examples, length, tensors
+from ..metrics.pipeline import MetricPipeline
 from ..models import ModelWrapper
 from ..subspaces import AffineSubspace, Subspace
 

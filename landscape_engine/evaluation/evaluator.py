@@ -12,9 +12,10 @@ import torch
 from torch import Tensor
 
 from ..errors import ChoiceError, EvaluationError, LandscapeError, first_line
-from ..metrics.base import Estimate, Metric, MetricPipeline, PairMetric, as_pipeline, logits
+from ..metrics.base import Estimate, Metric, PairMetric, logits
 from ..metrics.data import Examples, tensors
 from ..metrics.elsewhere import in_type
+from ..metrics.pipeline import MetricPipeline, as_pipeline
 from ..models import ModelWrapper
 from ..parameters import Parameters, pieces
 from ..subspaces import AffineSubspace, Subspace

@@ -11,8 +11,9 @@ from typing import Any, final
 import torch
 from torch import Tensor
 
-from ..metrics.base import Estimate, ExampleMetric, MetricPipeline, moments, ratio
+from ..metrics.base import Estimate, ExampleMetric, moments, ratio
 from ..metrics.data import length
+from ..metrics.pipeline import MetricPipeline
 from ..models import ModelWrapper
 from ..subspaces import AffineSubspace, Subspace
 from .base import PLAIN, Found, Options, Point, Strategy, convolves, is_on_cpu, is_plain, is_streamed

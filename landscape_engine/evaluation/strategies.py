@@ -8,8 +8,9 @@ from typing import final
 
 import torch
 
-from ..metrics.base import Estimate, MetricPipeline, PairMetric
+from ..metrics.base import Estimate, PairMetric
 from ..metrics.data import tensors
+from ..metrics.pipeline import MetricPipeline
 from ..models import ModelWrapper
 from ..subspaces import AffineSubspace, Subspace
 from .base import PLAIN, Found, Options, Point, Strategy, are_means, has_terms, is_on_cpu, is_plain, is_streamed

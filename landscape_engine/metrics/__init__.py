@@ -1,6 +1,6 @@
 """Quantities of a model: losses, accuracy, returns, their derivatives, and anything with ``__call__``."""
 
-from .base import Estimate, EstimatedMetric, ExampleMetric, Metric, MetricPipeline, PairMetric
+from .base import Estimate, EstimatedMetric, ExampleMetric, Metric, PairMetric
 from .curvature import (
     ConvexityRatio,
     CurvatureMetric,
@@ -19,6 +19,7 @@ from .gradients import (
     LossGradient,
     LossPerturbations,
 )
+from .pipeline import MetricPipeline
 from .reinforcement import ExpectedReturn
 from .sharpness import AdaptiveSharpness, KeskarSharpness, RegularizedLoss, SAMSharpness
 from .spectrum import CurvaturePositivity, HessianTrace, SpectralDensity

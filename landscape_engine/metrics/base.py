@@ -1,10 +1,8 @@
-"""What a metric is, and how several of them share one pass over the data."""
+"""What a metric is, and how several of the same data are measured in one pass over it."""
 
 from __future__ import annotations
 
 import abc
-import copy
-from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
 from itertools import islice
 from typing import Any, NamedTuple, final
@@ -13,7 +11,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from ..errors import ChoiceError, MismatchError
+from ..errors import MismatchError
 from ..hessian import Part
 from ..models import ModelWrapper
 from .data import Examples, join, length, replace, tensors
@@ -151,7 +149,7 @@ class ExampleMetric(EstimatedMetric):
 
     def estimate(self, model_wrapper: ModelWrapper) -> Estimate:
         """The mean and its standard error."""
-        return _measure_examples([self], [model_wrapper])[0][0]
+        return measure_examples([self], [model_wrapper])[0][0]
 
     def parts(self, model_wrapper: ModelWrapper, total: float | None) -> Iterator[Part]:
         """One part for each batch, or a single one if the metric is ``whole``."""
@@ -287,7 +285,7 @@ def _neighbors(data: Examples, model_wrapper: ModelWrapper) -> Iterator[list[tup
     yield parts
 
 
-def _measure_examples(
+def measure_examples(
     metrics: Sequence[ExampleMetric],
     models: Sequence[ModelWrapper],
     data: Examples | None = None,
@@ -319,84 +317,3 @@ def _measure_examples(
         [t.estimate() if m.single else Estimate(t.estimate().value) for m, t in zip(metrics, totals, strict=True)]
         for totals in sums
     ]
-
-
-@final
-class MetricPipeline:
-    """Several metrics of one model, evaluated together.
-
-    Metrics of the same data share one forward pass; one metric may appear on several data sets under several names.
-
-    Args:
-        metrics: At least one, with names of their own.
-    """
-
-    def __init__(self, metrics: Sequence[Metric]) -> None:
-        if not metrics:
-            raise ChoiceError("metrics", [], "one metric or more")
-        twice = [name for name, count in Counter(m.name for m in metrics).items() if count > 1]
-        if twice:
-            raise ChoiceError("metrics", twice[0], "a list of metrics with names of their own (pass name=...)")
-        self.metrics = tuple(metrics)
-        self._groups: list[list[ExampleMetric]] = []
-        for metric in self.metrics:
-            if isinstance(metric, ExampleMetric):
-                same = next((g for g in self._groups if g[0].data.is_same_as(metric.data)), None)
-                if same is None:
-                    self._groups.append([metric])
-                else:
-                    same.append(metric)
-        self._data = [group[0].data for group in self._groups]
-
-    @property
-    def data(self) -> list[Examples]:
-        """What models are called with, each once."""
-        return self._data
-
-    def arranged(self, rows: int | None, channels_last: bool) -> MetricPipeline:
-        """The same metrics with other arrangements of their examples, where these cannot matter.
-
-        They can if a metric needs all examples together or a model gives the mean of a batch.
-
-        Args:
-            rows: Examples at a time, at most.
-            channels_last: Whether pictures have their channels last in memory.
-        """
-        other = copy.copy(self)
-        other._data = [
-            data.arranged(rows, channels_last) if all(m.sure and m.single and not m.whole for m in group) else data
-            for data, group in zip(self._data, self._groups, strict=True)
-        ]
-        return other
-
-    def __call__(self, model_wrapper: ModelWrapper) -> dict[str, Estimate]:
-        """Each metric's value and standard error, by name."""
-        return self.several([model_wrapper])[0]
-
-    def several(
-        self, models: Sequence[ModelWrapper], begin: Callable[[Any], None] | None = None
-    ) -> list[dict[str, Estimate]]:
-        """The same at several points, from one pass over each data set; ``begin`` is told of each batch."""
-        found: list[dict[str, Estimate]] = [{} for _ in models]
-        for group, data in zip(self._groups, self._data, strict=True):
-            for own, estimates in zip(found, _measure_examples(group, models, data, begin), strict=True):
-                own.update((m.name, e) for m, e in zip(group, estimates, strict=True))
-        for own, model in zip(found, models, strict=True):
-            own.update((m.name, m.estimate(model)) for m in self.metrics if m.name not in own)
-        return [{m.name: own[m.name] for m in self.metrics} for own in found]
-
-
-def as_pipeline(metrics: Metric | MetricPipeline | Sequence[Metric]) -> MetricPipeline:
-    """A pipeline of one metric, of several, or the pipeline itself.
-
-    Raises:
-        ChoiceError: If it is none of these.
-    """
-    if isinstance(metrics, MetricPipeline):
-        return metrics
-    several = [metrics] if isinstance(metrics, Metric) else metrics
-    if not isinstance(several, Sequence) or not all(isinstance(m, Metric) for m in several):
-        raise ChoiceError(
-            "metrics", type(metrics).__name__, "a Metric (a class with __call__ that extends it) or several"
-        )
-    return MetricPipeline(several)

@@ -13,7 +13,8 @@ from numpy.typing import NDArray
 from ..errors import ChoiceError
 from ..evaluation import Evaluator
 from ..landscape import build, inverse, provenance
-from ..metrics.base import Estimate, Metric, MetricPipeline
+from ..metrics.base import Estimate, Metric
+from ..metrics.pipeline import MetricPipeline
 from ..subspaces import Subspace
 from .drafts import Draft, bounded
 from .interpolation import Array

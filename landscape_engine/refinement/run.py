@@ -13,7 +13,8 @@ from numpy.typing import NDArray
 
 from ..errors import ChoiceError, EvaluationError
 from ..evaluation import Evaluator, MetricLike
-from ..metrics.base import Metric, MetricPipeline, PairMetric, as_pipeline
+from ..metrics.base import Metric, PairMetric
+from ..metrics.pipeline import MetricPipeline, as_pipeline
 from ..subspaces import Subspace
 from .drafting import Drafting, refusal
 from .drafts import Draft, anchors
