@@ -7,6 +7,7 @@ import threading
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from dataclasses import replace
 from typing import Any, final
 
 import torch
@@ -159,13 +160,19 @@ class Runner:
             quick = (cost.pace(shown.request) or QUICK) < QUICK
 
             def look(check: Callable[[], None], tell: Told) -> dict[str, Any]:
-                seen = shown.request, shown.track, shown.subspace, at, evaluated, quick
+                found = Insight(shown.request, at)
+
+                def so_far(some: Insight) -> None:
+                    nonlocal found
+                    found = some
+                    tell({"insight": some})
+
                 try:
-                    found = insight(*seen, check, lambda some: tell({"insight": some}))
+                    found = insight(shown.request, shown.track, shown.subspace, at, evaluated, quick, check, so_far)
                 except Canceled:
                     raise
-                except Exception as error:  # the card says it, and it is not tried again
-                    found = Insight(shown.request, at, failure=sentence(error))
+                except Exception as error:  # the card says it or shows what is known, and it is not tried again
+                    found = replace(found, failure=sentence(error), whole=True)
                 return {"insight": found}
 
             self._beside("looking", look)

@@ -459,6 +459,22 @@ def test_a_point_is_looked_at_before_the_path_is_known_and_after_the_run_was_can
         assert found.values["train_loss"] == pytest.approx(metric.estimate(here).value, rel=1e-5)
 
 
+def test_what_a_look_has_found_stays_when_a_later_step_of_it_fails(runner, monkeypatch):
+    def refuse(*given):
+        raise RuntimeError("this layer has no derivative")
+
+    monkeypatch.setattr("landscape_engine.metrics.GradientNorm.estimate", refuse)
+    runner.state.param.update(resolution=33, tolerance=2.0)
+    finish(runner)
+    runner.state.picked = (0.1, 0.2)
+    runner.look_around()
+    join()
+    found = runner.state.insight
+    assert found.whole and "this layer has no derivative" in found.failure
+    assert {"train_loss", "test_loss"} <= found.values.keys() and found.nearest is not None
+    assert not runner.state.looking
+
+
 def test_a_run_stands_still_while_the_marker_is_looked_at(runner, monkeypatch):
     looking, go = threading.Event(), threading.Event()
     monkeypatch.setattr(jobs, "PATIENCE", 60.0)
