@@ -42,7 +42,8 @@ def learn(request: Request, progress: le.Progress) -> bool:
     """Remember how long evaluations take; whether there were enough of them to tell."""
     if progress.evaluated < TELLING:
         return False
-    load(request.model).pace[kind(request)] = progress.seconds / progress.evaluated
+    seconds = progress.seconds + (progress.planned - progress.evaluated) * progress.pace
+    load(request.model).pace[kind(request)] = seconds / progress.planned
     return True
 
 

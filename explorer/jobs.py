@@ -48,7 +48,7 @@ class Runner:
 
     def __init__(self, state: State) -> None:
         self.state = state
-        self.progress, self.planned, self.share = le.Progress(0, 0, 0.0), 0, 0.0
+        self.progress, self.left, self.share = le.Progress(0, 0, 0.0), 0.0, 0.0
         self.search: le.Step | None = None
         self.refined = False
         self.on_progress: Callable[[], None] = lambda: None
@@ -129,7 +129,7 @@ class Runner:
         known = self._cost(0)
         self._call_off()
         self._requested, self.search, self.refined = self.state.request, None, False
-        self.progress, self.planned, self.share = le.Progress(0, 0, 0.0), 0, 0.0
+        self.progress, self.left, self.share = le.Progress(0, 0, 0.0), 0.0, 0.0
         if self.state.is_incomplete:
             self.state.param.update(phase="idle", message="", cost="")
             return
@@ -344,8 +344,10 @@ class Runner:
     def _write(self, job: Job, phase: str, message: str, result: Result | None) -> None:
         """Tell the state what a job has found."""
         self.progress, self.search, self.refined = job.progress, job.search, job.refined
-        self.planned = max(self.progress.planned, job.expected)
-        self.share = max(self.share, self.progress.evaluated / max(self.planned, 1))
+        rest = max(self.progress.planned, job.expected) - self.progress.evaluated
+        self.left = rest * self.progress.pace
+        if self.progress.evaluated:
+            self.share = max(self.share, self.progress.seconds / max(self.progress.seconds + self.left, 1e-9))
         found: dict[str, Any] = {"phase": phase}
         if cost.learn(job.request, self.progress):
             found["cost"] = self._cost(self.progress.planned)

@@ -50,5 +50,4 @@ def _refining(runner: Runner, earlier: str) -> str:
     if not progress.evaluated:
         return earlier
     rate = progress.evaluated / max(progress.seconds, 1e-3)
-    left = max(0.0, (runner.planned - progress.evaluated) / rate)
-    return f"{100 * runner.share:.0f} %, {left:.0f} s left, {earlier or f'{rate:,.0f} evaluations/s'}"
+    return f"{100 * runner.share:.0f} %, {runner.left:.0f} s left, {earlier or f'{rate:,.0f} evaluations/s'}"

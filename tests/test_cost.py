@@ -2,6 +2,7 @@
 
 import pytest
 
+import landscape_engine as le
 from explorer import cost, sources
 from explorer.jobs import Runner
 from explorer.state import State
@@ -49,3 +50,12 @@ def test_a_run_is_estimated_before_it_starts_from_one_like_it(monkeypatch):
     runner.start(60.0)
     assert runner.state.cost == "About 40 s, some 500 evaluations"
     runner.close()
+
+
+def test_a_run_costs_what_it_has_taken_and_what_its_rest_will_which_is_slower_than_a_draft():
+    request = State().request
+    assert not cost.learn(request, le.Progress(4, 300, 0.1, 0.1)) and not cost.pace(request)
+    assert cost.learn(request, le.Progress(100, 300, 1.0, 0.1))
+    assert cost.sentence(300, cost.pace(request)) == "About 21 s, some 300 evaluations"
+    assert cost.learn(request, le.Progress(300, 300, 18.0, 0.1))
+    assert cost.sentence(300, cost.pace(request)) == "About 18 s, some 300 evaluations"

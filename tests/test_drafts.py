@@ -2,6 +2,7 @@
 
 import itertools
 import json
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -14,7 +15,7 @@ import oracle
 import sample_models
 from landscape_engine.metrics import Accuracy, GradientNorm, Loss, Metric
 from landscape_engine.metrics.elsewhere import on_subset
-from landscape_engine.refinement import drafting
+from landscape_engine.refinement import drafting, run
 from landscape_engine.refinement.drafts import _interpolated, anchors
 
 
@@ -279,6 +280,24 @@ def test_the_progress_counts_every_evaluation_and_ends_at_what_was_planned(spira
     assert counts == list(range(1, counts[-1] + 1)) and all(p.planned >= p.evaluated for p in seen)
     assert seen[-1].planned == seen[-1].evaluated
     assert counts[-1] == int(final["evaluated"].sum()) + story(final)["draft"]["nodes"]
+
+
+def test_the_pace_of_points_to_come_is_that_of_those_before_and_slower_than_a_draft_where_true_ones_follow(
+    spirals, monkeypatch
+):
+    _, plane, _ = spirals
+    sample, clock, seen = sample_models.load("spirals_mlp"), [0.0], []
+
+    def timed(outputs, targets):
+        clock[0] += len(targets)  # an example takes a second
+        return sample.loss_function(outputs, targets)
+
+    monkeypatch.setattr(run, "time", SimpleNamespace(perf_counter=lambda: clock[0]))
+    loss, every = Loss(timed, *sample.train), len(sample.train[1])
+    list(le.refine(loss, plane, subset=100, progress=seen.append, **PATIENT))
+    assert seen[0].pace == every == seen[-1].pace
+    draft = [p.pace for p in seen if p.pace != every]
+    assert draft and min(draft) >= 100 and max(draft) < every
 
 
 def test_values_that_are_not_finite_are_no_trouble(spirals):

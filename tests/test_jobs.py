@@ -330,7 +330,7 @@ def test_the_share_that_is_done_never_falls_back_though_more_is_planned(runner):
     runner._job = job
     shares = []
     for evaluated, planned in ((81, 90), (90, 200), (200, 400), (400, 400)):
-        job.progress = le.Progress(evaluated, planned, 1.0)
+        job.progress = le.Progress(evaluated, planned, evaluated / 100, 0.02)
         runner.post(job, "running", "", None)
         shares.append(runner.share)
     assert shares == sorted(shares) and shares[-1] == 1

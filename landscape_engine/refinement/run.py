@@ -33,11 +33,14 @@ class Progress:
         evaluated: Points evaluated in this run, those of a draft included.
         planned: Points to evaluate in all, as far as can be seen now.
         seconds: Spent since the start, without what the caller did between two landscapes.
+        pace: Seconds that each of the points to come will take, as far as those before it tell: one of a draft takes
+            less than the true values that follow it.
     """
 
     evaluated: int
     planned: int
     seconds: float
+    pace: float = 0.0
 
 
 def refine(
@@ -176,6 +179,7 @@ class _Run:
     ) -> None:
         self.subspace, self.strategy, self.drafting = subspace, strategy, drafting
         self.interval, self.progress, self.evaluated = interval, progress, 0
+        self.paces: dict[bool, float] = {}  # seconds that the last points took, of a draft and of true values
         self.likely = refiner.computed.size // (USUAL if refiner.tolerance else 1)
         evaluator = Evaluator(subspace, pipeline, strategy, drafting.last)
         self.record = Record(pipeline, driver, subspace, axes, refiner, evaluator)
@@ -237,9 +241,18 @@ class _Run:
             stage.tell(some, evaluator.many(points, likely))
             done, self.evaluated = done + len(some), self.evaluated + len(some)
             now = time.perf_counter()
+            took = (now - began) / len(some)
+            self.paces[stage is self.record] = (took + self.paces.get(stage is self.record, took)) / 2
             if self.progress is not None:
-                self.progress(Progress(self.evaluated, planned, now - self.began))
-            yield (now - began) / len(some)
+                pace = self._pace(stage, len(nodes) - done, ahead)
+                self.progress(Progress(self.evaluated, planned, now - self.began, pace))
+            yield took
+
+    def _pace(self, stage: Draft | Record, rest: int, ahead: int) -> float:
+        """Seconds that one of the points to come takes: of those asked for, and of the true ones after them."""
+        now = self.paces[stage is self.record]
+        later = self.paces.get(True, now)
+        return (rest * now + ahead * later) / (rest + ahead) if rest + ahead else later
 
     def _ahead(self, stage: Draft | Record, asked: int) -> int:
         """How many evaluations will follow, as far as a draft tells: its nodes are computed again."""
