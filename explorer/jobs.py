@@ -40,7 +40,7 @@ class Runner:
     Attributes:
         held: Whether results wait until the page is there.
         progress: Of the run.
-        planned: Its evaluations, those that are expected included.
+        left: Seconds of it that are still to come, as far as its evaluations tell.
         share: Of it that is done, which never falls back.
         search: How far the search for a curve before it is; None where there is none.
         refined: Whether the picture is as fine as it was asked for; values along the track may still be missing.
@@ -282,14 +282,20 @@ class Runner:
             pass
 
     def stand_aside(self) -> None:
-        """Wait while the page changes, or a point is looked at: a run does, for which nobody waits so much."""
+        """Wait while the page changes, a point is looked at, or nobody looks: a run does, for which one waits less."""
         self.give_way()
-        while self._is_aside:
+        while self._is_aside or self._is_deserted:
             time.sleep(FLUSH / 10)
 
     @property
     def _is_aside(self) -> bool:
         return time.monotonic() < self._aside
+
+    @property
+    def _is_deserted(self) -> bool:
+        """Whether the browser that had the page has gone: it may come back before its session ends."""
+        session = getattr(getattr(self._document, "session_context", None), "session", None)
+        return not self.held and session is not None and session.connection_count == 0
 
     def _told(self, found: Insight | None) -> None:
         """Let a run go on, once all that is told of a point is painted."""

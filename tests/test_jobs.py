@@ -4,6 +4,7 @@ import math
 import sys
 import threading
 import time
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -334,6 +335,28 @@ def test_the_share_that_is_done_never_falls_back_though_more_is_planned(runner):
         runner.post(job, "running", "", None)
         shares.append(runner.share)
     assert shares == sorted(shares) and shares[-1] == 1
+
+
+def test_a_run_stands_still_while_no_browser_has_its_page_and_ends_with_its_session(runner):
+    session = SimpleNamespace(connection_count=1)
+    runner._document = SimpleNamespace(session_context=SimpleNamespace(session=session))
+    runner.state.param.update(resolution=33, tolerance=2.0)
+    assert finish(runner).phase == "done"
+    session.connection_count = 0
+    runner.state.seed += 1
+    runner.state.subspace = "random"
+    time.sleep(1)
+    assert runner.state.phase == "running" and not runner.progress.evaluated
+    session.connection_count = 1
+    assert finish(runner).phase == "done" and runner.progress.evaluated
+    session.connection_count = 0
+    runner.state.seed += 1
+    time.sleep(0.5)
+    job = runner._job
+    assert job.thread.is_alive()
+    runner.close()
+    job.thread.join(10)
+    assert not job.thread.is_alive()
 
 
 def test_canceling_while_the_run_is_about_to_start_starts_nothing(runner, monkeypatch):
