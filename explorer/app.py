@@ -113,9 +113,11 @@ class Explorer(pn.viewable.Viewer):
         """
         state, source = self.state, sources.load(self.state.model)
         usual = state.places[0]  # of the model before: whoever has not chosen another place gets the new one's
+        was_coarse = MEASURES[state.metric].noisy and state.resolution == COARSE
         last, offered, counts, places = len(source.steps) - 1, source.offered, source.counts, source.places
         splits = source.splits
         metric = state.metric if state.metric in offered else offered[0]
+        finer = state.param.resolution.default if was_coarse else state.resolution
         state.param.update(first=0, second=0, third=0)
         state.steps = source.steps
         state.param.update(
@@ -130,7 +132,7 @@ class Explorer(pn.viewable.Viewer):
             metric=metric,
             samples=state.samples if state.samples in counts else 0,
             subspace=state.subspace if state.subspace in places and state.subspace != usual else places[0],
-            resolution=min(state.resolution, COARSE) if MEASURES[metric].noisy else state.resolution,
+            resolution=min(state.resolution, COARSE) if MEASURES[metric].noisy else finer,
         )
         self.source = source
 
@@ -282,20 +284,23 @@ class Explorer(pn.viewable.Viewer):
         self.profile_title.object = f"<h2>{track.title}</h2>"
 
     def _show_plane(self, result: Result) -> Picture:
-        found = self._points_of(result)
-        picture = picture_of(result, found)
+        picture = picture_of(result, self._points_of(result))
         self.map.show(picture, whole=result.request.window is None)
         self.surface.show(picture, f"{result.measure.title} over the plane, in three dimensions")
-        extreme = "maximum" if picture.high_is_better else "minimum"
-        wanted = self.state.show_points and (found is not None or self.state.marking)
-        points = points_key(found, extreme) if wanted else ""
-        self.map_key.object = map_key(picture, result.held, off_plane(result), points)
+        self._write_key(result, picture)
         scale = "log " if picture.scale == "log" else ""
         self.surface_key.object = (
             "<div class='row'><span>Drag to turn, scroll to come closer</span>"
             f"<span>height and color: {scale}{picture.z_title.lower()}</span></div>"
         )
         return picture
+
+    def _write_key(self, result: Result, picture: Picture) -> None:
+        found = self._points_of(result)
+        extreme = "maximum" if picture.high_is_better else "minimum"
+        wanted = self.state.show_points and (found is not None or self.state.marking)
+        points = points_key(found, extreme) if wanted else ""
+        self.map_key.object = map_key(picture, result.held, off_plane(result), points, self.state.show_nodes)
 
     def _show_curve(self, result: Result) -> CurvePicture:
         picture = curve_of(result)
@@ -337,6 +342,8 @@ class Explorer(pn.viewable.Viewer):
         self.map.show_nodes(self.state.show_nodes)
         self.curve.show_nodes(self.state.show_nodes)
         self.surface.show_nodes = self.state.show_nodes
+        if self.shown is not None and isinstance(self.picture, Picture):
+            self._write_key(self.shown, self.picture)
 
     def __panel__(self) -> pn.viewable.Viewable:
         """The body, without the page around it."""

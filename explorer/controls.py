@@ -309,7 +309,12 @@ def _sections(state: State, *beside_model: Any) -> list[pn.Column]:
                 state, lambda now: f"{now.measures.get(now.metric, MEASURES[now.metric]).help}.", "metric", "measures"
             ),
             choice(state.param.scale, options=scales, visible=log, **WIDE),
-            _help(log.rx.where("Color scale: log shows the floor of the valley.", "It is drawn on a linear scale.")),
+            _help(
+                log.rx.where(
+                    "Color scale: log tells small values apart, as on the floor of a valley.",
+                    "It is drawn on a linear scale.",
+                )
+            ),
         ],
         [
             _heading("Where to look"),

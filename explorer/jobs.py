@@ -100,7 +100,7 @@ class Runner:
         if self.state.is_incomplete:
             return
         self._requested, self.held = self.state.request, True
-        self.state.param.update(phase="running", cost=self._cost(0))
+        self.state.param.update(phase="running", cost=self._cost())
         self._job = Job(self, self.state.request)
         self._job.thread.start()
 
@@ -126,7 +126,7 @@ class Runner:
 
     def start(self, delay: float = 0.0) -> None:
         """Call off the running job and start the one that answers the choices, after a delay."""
-        known = self._cost(0)
+        known = self._cost()
         self._call_off()
         self._requested, self.search, self.refined = self.state.request, None, False
         self.progress, self.left, self.share = le.Progress(0, 0, 0.0), 0.0, 0.0
@@ -230,10 +230,10 @@ class Runner:
 
         threading.Thread(target=run, name="landscape", daemon=True).start()
 
-    def _cost(self, planned: int) -> str:
-        """What the run that answers the choices costs, in words; at least so many evaluations are planned."""
+    def _cost(self) -> str:
+        """What the run that answers the choices may cost, in words."""
         request = self.state.request
-        return cost.sentence(max(planned, cost.evaluations(request)), cost.pace(request))
+        return cost.sentence(cost.evaluations(request), cost.pace(request))
 
     def _deliver(self, update: Callable[[], None]) -> None:
         """Do something on the event loop, if there still is a document."""
@@ -350,13 +350,13 @@ class Runner:
     def _write(self, job: Job, phase: str, message: str, result: Result | None) -> None:
         """Tell the state what a job has found."""
         self.progress, self.search, self.refined = job.progress, job.search, job.refined
-        rest = max(self.progress.planned, job.expected) - self.progress.evaluated
-        self.left = rest * self.progress.pace
+        planned = self.progress.evaluated if job.refined else max(self.progress.planned, job.expected)
+        self.left = (planned - self.progress.evaluated) * self.progress.pace
         if self.progress.evaluated:
             self.share = max(self.share, self.progress.seconds / max(self.progress.seconds + self.left, 1e-9))
         found: dict[str, Any] = {"phase": phase}
         if cost.learn(job.request, self.progress):
-            found["cost"] = self._cost(self.progress.planned)
+            found["cost"] = cost.sentence(planned, cost.pace(job.request))
         elif phase == "done" and not self.progress.evaluated:
             found["cost"] = "Known from before"
         found |= {"message": message} if message else {}

@@ -56,7 +56,7 @@ def said_error(error: float, share: float, scale: str) -> str:
     if not math.isfinite(error):
         return "unknown"
     if scale != "log":
-        return f"{percent(share)} of the range" if share <= 1 else "beyond the range"
+        return f"{percent(share)} of the range" if share <= 1 else "more than the range"
     if error < 1:
         return f"{percent(math.expm1(error))} of the value"
     return f"a factor of {format_number(math.exp(min(error, 700)), 2)}"

@@ -125,9 +125,11 @@ class State(param.Parameterized):
     resolution = param.Selector(
         default=129,
         objects=RESOLUTIONS,
-        doc="Nodes on each axis. Only a few are computed; the rest are predicted and checked.",
+        doc="Nodes on each axis. Those that can be predicted well enough are not computed.",
     )
-    scale = param.Selector(default="log", objects=["log", "linear"], doc="Log shows the floor of the valley.")
+    scale = param.Selector(
+        default="log", objects=["log", "linear"], doc="Log tells small values apart, as on the floor of a valley."
+    )
     extent = param.Number(
         default=1.0,
         bounds=(0, 100),

@@ -50,4 +50,4 @@ def _refining(runner: Runner, earlier: str) -> str:
     if not progress.evaluated:
         return earlier
     rate = progress.evaluated / max(progress.seconds, 1e-3)
-    return f"{100 * runner.share:.0f} %, {runner.left:.0f} s left, {earlier or f'{rate:,.0f} evaluations/s'}"
+    return f"{min(100 * runner.share, 99):.0f} %, {runner.left:.0f} s left, {earlier or f'{rate:,.0f} evaluations/s'}"

@@ -95,4 +95,7 @@ def test_key_and_marks_say_that_they_are_the_plane_s_and_not_the_network_s(plane
     tops = Basins(asked(metric="accuracy"), (Stationary("maximum", 0.0, 0.0, 0.9, np.nan),))
     assert points_key(tops, "maximum").endswith("maximum of this plane</span>")
     assert points_key(None, "maximum") == "<span>Looking for maxima and saddles …</span>"
-    assert "No minimum or saddle" in points_key(basins(asked(), plane, landscape(lambda a, b: 3 + a + b)))
+    slope = landscape(lambda a, b: 3 + a + b)
+    for window, place in ((None, "this plane"), (((0, 1), (0, 1)), "this part of the plane")):
+        words = points_key(basins(asked(window=window), plane, slope))
+        assert words == f"<span>No minimum or saddle lies inside {place}</span>"

@@ -21,6 +21,7 @@ from explorer.views.contours import MapView
 from explorer.views.inspector import Reading, inspector_html
 from explorer.views.key import map_key
 from explorer.views.labels import pixels
+from explorer.views.layers import ARM, sign_columns
 from explorer.views.lines import STYLES, Bracket, Drawn, ProfilePicture
 from explorer.views.names import names
 from explorer.views.picture import Mark, Picture, Stroke
@@ -58,6 +59,22 @@ def test_the_key_names_the_lowest_node_whatever_the_plane_holds_of_the_path(held
     words = map_key(picture, held)
     assert ("training path: a dot (" in words) == (held < 0.5)
     assert "lowest, 0 at α 0, β 0, on the edge" in words
+    assert ">computed</span>" in map_key(picture, held, nodes=True) and ">computed</span>" not in words
+
+
+def test_a_sign_on_the_edge_is_drawn_inside_as_far_as_its_arms_reach() -> None:
+    picture = tilted(marks=(Mark("best", 0.0, 0.0), Mark("saddle", 1.5, 0.5)))
+    arm = ARM / pixels(picture)
+    signs = sign_columns(picture)
+    places = {kind: (x, y) for kind, x, y in zip(signs["kind"], signs["x"], signs["y"], strict=True)}
+    assert places == {"best": pytest.approx((arm, arm)), "saddle": (1.5, 0.5)} and 0 < arm < 0.1
+
+
+def test_each_dot_of_a_path_tells_its_checkpoint_also_where_others_are_too_near_to_be_drawn() -> None:
+    line = np.array([[0.5, 0.5], [0.501, 0.5], [1.0, 1.0], [1.5, 1.0]])
+    signs = sign_columns(tilted(strokes=(Stroke("path", line, line, ["first", "near", "third", "last"]),)))
+    assert signs["note"] == ["first", "third", "last"]
+    assert list(zip(signs["x"], signs["y"], strict=True)) == [(0.5, 0.5), (1.0, 1.0), (1.5, 1.0)]
 
 
 def test_lines_lie_where_the_plane_has_their_level() -> None:

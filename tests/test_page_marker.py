@@ -1,5 +1,6 @@
 """The network at the marker, on the track and where a person taps, in a real browser."""
 
+import cmath
 import re
 
 import numpy as np
@@ -109,6 +110,18 @@ def test_points_of_the_plane_are_seen_told_apart_and_a_line_has_its_points_too(v
     page.get_by_text(shown).first.wait_for()
 
 
+def test_a_dot_of_the_path_tells_its_checkpoint_and_what_the_map_shows_there(visit):
+    page, explorer = visit()
+    signs = explorer.map._signs.data
+    k = signs["kind"].index("knot") + 10
+    x, y = pixel(page, signs["x"][k], signs["y"][k])
+    page.mouse.move(x + 40, y + 40)
+    page.mouse.move(x, y, steps=4)
+    assert re.fullmatch(r"checkpoint \d+ of 43, step \d+, projected", signs["note"][k])
+    page.get_by_text(signs["note"][k]).wait_for()
+    assert page.get_by_text("predicted, error").or_(page.get_by_text("computed here")).first.is_visible()
+
+
 def test_contours_are_bands_or_lines_and_the_surface_is_as_high_as_wanted(visit):
     page, explorer = visit()
     lines = explorer.map._lines.data
@@ -123,6 +136,21 @@ def test_contours_are_bands_or_lines_and_the_surface_is_as_high_as_wanted(visit)
     assert explorer.surface.exaggeration == 2.0
     page.get_by_role("button", name="1×").click()
     page.wait_for_function(f"deep('.surface3d')[0].dataset.camera === '{camera}'")
+    page.locator(".surface3d canvas").first.focus()
+    for _ in range(6):
+        page.keyboard.press("ArrowRight")
+    page.wait_for_function(f"deep('.surface3d')[0].dataset.camera !== '{camera}'")
+    page.wait_for_timeout(200)
+    before = eye(page)
+    page.get_by_role("button", name="2×").click()
+    wait(page, lambda: abs(eye(page)) > 1.1 * abs(before))  # farther away, so that nothing is cut off
+    assert cmath.phase(eye(page)) == pytest.approx(cmath.phase(before), abs=0.01), "and seen from the same side"
+
+
+def eye(page):
+    """Where the surface's camera stands over the plane, as a complex number."""
+    x, y, _ = map(float, page.evaluate("deep('.surface3d')[0].dataset.camera").split(","))
+    return complex(x, y)
 
 
 def test_what_is_zoomed_into_is_refined_further_and_a_reset_shows_the_whole_again(visit):

@@ -98,20 +98,20 @@ const text = size.toFixed(Math.max(0, 2 - power))
 return sign + (size >= 9999.5 ? text.replace(/\\B(?=(\\d{3})+$)/g, ",") : text)
 """
 
-# The column holds -1 where computed, -2 where not finite, else the error: a share on a log scale. A mark tells its own.
+# The column holds -1 where computed, -2 where not finite, else the error: a share on a log scale. A mark tells more.
 _ORIGIN = """
 const {x_range, y_range, inner_width, inner_height} = figure
 const near = (place, other, {start, end}, size) => Math.abs((place - other) / (end - start)) * size < 9
 const {x, y, note} = marks.data
 const k = note.findIndex((text, k) => text && near(special_vars.x, x[k], x_range, inner_width)
   && near(special_vars.y, y[k], y_range, inner_height))
-if (k >= 0) return note[k]
-if (value === -2) return "nothing to draw here"
-if (value < 0) return "computed here"
-if (!Number.isFinite(value)) return "predicted, error not known"
-if (!shares.data.log[0]) return "predicted, error ≈ " + Number(value.toPrecision(2))
+const told = k < 0 ? "" : note[k] + "\\n"
+if (value === -2) return told + "nothing to draw here"
+if (value < 0) return told + "computed here"
+if (!Number.isFinite(value)) return told + "predicted, error not known"
+if (!shares.data.log[0]) return told + "predicted, error ≈ " + Number(value.toPrecision(2))
 const percent = 100 * Math.expm1(value)
-return "predicted, error " + (percent < 0.1 ? "below 0.1 %" : "≈ " + Number(percent.toPrecision(2)) + " %")
+return told + "predicted, error " + (percent < 0.1 ? "below 0.1 %" : "≈ " + Number(percent.toPrecision(2)) + " %")
 """
 
 _SAMPLING = """return Number.isFinite(value) ? "\\n± " + Number(value.toPrecision(2)) + " from sampling" : ''"""

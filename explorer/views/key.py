@@ -24,6 +24,9 @@ NAMES = {"path": "training path, projected", "curve": "curve", "straight": "stra
 BEST = """<svg width="13" height="13"><path d="M6.5 1V12M1 6.5H12" stroke="currentColor" stroke-width="2"/></svg>"""
 _SADDLE = """<svg width="13" height="13"><path d="M2.5 2.5L10.5 10.5M2.5 10.5L10.5 2.5" stroke="currentColor"
 stroke-width="2"/></svg>"""
+_NODE = (
+    """<span><svg width="9" height="9"><circle cx="4.5" cy="4.5" r="1.7" fill="currentColor"/></svg>computed</span>"""
+)
 _KINDS = {"minimum": BEST, "maximum": BEST, "saddle": _SADDLE}
 _DASHED = """<svg width="24" height="4"><path d="M0 2H24" stroke="currentColor" stroke-width="1.4"
 stroke-dasharray="4 3"/></svg>"""
@@ -40,7 +43,8 @@ def points_key(found: Basins | None, extreme: str = "minimum") -> str:
         return f"<span>Looking for {extreme[:-2]}a and saddles …</span>"
     kinds = [kind for kind in _KINDS if any(point.kind == kind for point in found.points)]
     if not kinds:
-        return f"<span>No {extreme} or saddle lies inside this plane</span>"
+        place = "plane" if found.request.window is None else "part of the plane"
+        return f"<span>No {extreme} or saddle lies inside this {place}</span>"
     slopes = [point.gradient_norm for point in found.points if math.isfinite(point.gradient_norm)]
     only = " only" * all(point.of_plane_only for point in found.points)
     signs = "</span><span>".join(_KINDS[kind] + kind for kind in kinds)
@@ -48,7 +52,7 @@ def points_key(found: Basins | None, extreme: str = "minimum") -> str:
     return f"<span>{signs} of this plane{only}</span>{tail}"
 
 
-def map_key(picture: Picture, held: float, off: float = 0.0, points: str = "") -> str:
+def map_key(picture: Picture, held: float, off: float = 0.0, points: str = "", nodes: bool = False) -> str:
     """The key of a map as HTML: its lines, and below them its points and how far it can be believed.
 
     Args:
@@ -56,6 +60,7 @@ def map_key(picture: Picture, held: float, off: float = 0.0, points: str = "") -
         held: Share of the squared movement of the line that is followed that lies in the plane.
         off: Distance of the aligned network from the plane, where it is drawn.
         points: What ``points_key`` says; it has a place of its own, so that nothing moves when it appears.
+        nodes: Whether the computed nodes are drawn.
     """
     styles = [stroke.style for stroke in picture.strokes]
     extreme = "highest" if picture.high_is_better else "lowest"
@@ -76,5 +81,5 @@ def map_key(picture: Picture, held: float, off: float = 0.0, points: str = "") -
     dashed = any(line.dashed for line in picture.lines())
     doubt = f"{_DASHED}coarse, estimated error" if dashed else "estimated error"
     lines = "".join(f"<span>{item}</span>" for item in items)
-    below = f"<div class='fit'>{points}</div><span>{doubt} {picture.said_error}</span>"
+    below = f"<div class='fit'>{_NODE * nodes}{points}</div><span>{doubt} {picture.said_error}</span>"
     return f"<div class='row lines'>{lines}</div><div class='row below'>{below}</div>"

@@ -42,6 +42,7 @@ _SIGNS: dict[str, list[dict[str, Any]]] = {  # of the marks, from the back to th
     **{kind: [{"marker": "cross", **part} for part in _CROSS] for kind in ("best", "minimum", "maximum")},
     "saddle": [{"marker": "x", **part} for part in _CROSS],
 }
+ARM = 6  # px from the middle of a sign to its end
 _LINE_WIDTHS = {True: 1.15, False: 0.75}
 COLORS_ALONE = {True: (0.35, 1.0), False: (0.0, 0.65)}  # by whether the page is dark
 _LINE_ALPHAS = {True: 0.62, False: 0.30}
@@ -88,11 +89,17 @@ def stroke_columns(picture: Picture) -> dict[str, list[Any]]:
 
 
 def sign_columns(picture: Picture) -> dict[str, list[Any]]:
-    """The dots of the strokes, and one or two rows a mark."""
-    dots = np.concatenate([np.zeros((0, 2)), *(_thinned(picture, stroke.knots) for stroke in picture.strokes)])
-    rows = [{"kind": "knot", "x": x, "y": y, "note": "", **_KNOT} for x, y in dots.tolist()]
+    """The dots of the strokes, and one or two rows a mark, which an edge would cut: there it is drawn inside."""
+    rows: list[dict[str, Any]] = []
+    for stroke in picture.strokes:
+        notes = stroke.notes or [""] * len(stroke.knots)
+        dots = [(*stroke.knots[k].tolist(), notes[k]) for k in _thinned(picture, stroke.knots)]
+        rows += [{"kind": "knot", "x": x, "y": y, "note": note, **_KNOT} for x, y, note in dots]
+    bounds, arm = (picture.x_bounds, picture.y_bounds), ARM / pixels(picture)
     for mark in sorted(picture.marks, key=lambda mark: [*_SIGNS].index(mark.kind)):
-        at = {"kind": mark.kind, "x": mark.x, "y": mark.y, "note": mark.note}
+        seen = zip((mark.x, mark.y), bounds, strict=True)
+        x, y = (min(max(place, low + arm), high - arm) for place, (low, high) in seen)
+        at = {"kind": mark.kind, "x": x, "y": y, "note": mark.note}
         rows += [{**at, **sign} for sign in _SIGNS[mark.kind]]
     return _columns([[row[name] for name in SIGN] for row in rows], SIGN)
 
@@ -143,11 +150,11 @@ def image_columns(picture: Picture) -> dict[str, list[Any]]:
     }
 
 
-def _thinned(picture: Picture, knots: Array) -> Array:
-    """Dots of a line without those nearer than 8 px to the one before; the last always stays."""
-    scale = pixels(picture)
-    kept: list[Array] = []
-    for point in knots[:-1]:
-        if not kept or np.hypot(*((point - kept[-1]) * scale)) >= 8:
-            kept.append(point)
-    return np.array([*kept, *knots[-1:]]).reshape(-1, 2)
+def _thinned(picture: Picture, knots: Array) -> list[int]:
+    """The dots of a line without those nearer than 8 px to the one before; the last always stays."""
+    scale, last = pixels(picture), len(knots) - 1
+    kept: list[int] = []
+    for k in range(last):
+        if not kept or np.hypot(*((knots[k] - knots[kept[-1]]) * scale)) >= 8:
+            kept.append(k)
+    return kept + [last] * (last >= 0)

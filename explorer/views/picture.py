@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from typing import Any, Literal, NamedTuple, final
@@ -51,11 +52,13 @@ class Stroke(NamedTuple):
         style: "path" (solid), "curve" (dotted), "straight" (long dashes) or "aligned" (short ones).
         points: In coordinates of the plane, of shape (m, 2); NaN where there is nothing to draw.
         knots: The points of it that get a dot, of shape (k, 2).
+        notes: What is told at each of them.
     """
 
     style: str
     points: Array
     knots: Array = _NOWHERE
+    notes: Sequence[str] = ()
 
 
 class Mark(NamedTuple):
@@ -66,7 +69,7 @@ class Mark(NamedTuple):
         x: Alpha.
         y: Beta.
         text: What is written there.
-        note: What is told there, instead of whether it was computed.
+        note: What is told there, besides the value.
     """
 
     kind: str

@@ -11,12 +11,13 @@ import panel as pn
 from bokeh.models import ColumnDataSource, FixedTicker, GlyphRenderer, Range1d, Span
 from bokeh.plotting import figure
 
+from explorer.numbers import format_number
 from explorer.theme import DARK, FONT, LIGHT, apply_theme, without_selection
 from explorer.views.cards import text
 from explorer.views.layers import fill
 from explorer.views.lines import STYLES, Array, ProfilePicture
 from explorer.views.slider import PathSlider
-from explorer.views.ticks import drawn, number, tick_values
+from explorer.views.ticks import drawn, tick_values
 
 WIDE, NARROW = (66, 132), (46, 12)  # pixels left and right of the plots' frame, which the slider shares
 HEIGHT, TITLE, STRIP, FOOT = 150, 24, 56, 24  # pixels: frame of the curves, title above, frame of the strip, ticks
@@ -272,14 +273,10 @@ class ProfileView:
 
     def _tick_residual(self, residual: Array) -> None:
         top = float(np.nanmax(residual, initial=0.0))
-        ticks = [0.0]
-        if top > 0:
-            unit = 10.0 ** (np.floor(np.log10(top)) - 1)
-            ticks.append(float(f"{unit * np.ceil(top / unit - 1e-9):.6g}"))
-        self.strip.y_range.update(start=0, end=HEADROOM * (ticks[-1] or 1.0))
+        self.strip.y_range.update(start=0, end=HEADROOM * (top or 1.0))
         axis = self.strip.yaxis[0]
-        axis.ticker.ticks = ticks
-        axis.major_label_overrides = {t: number(t) for t in ticks}
+        axis.ticker.ticks = [0.0, top] if top else [0.0]
+        axis.major_label_overrides = {0.0: "0", top: format_number(top, 2) if top else "0"}
 
     def _tick_stops(self, labels: list[str]) -> None:
         last = len(labels) - 1
@@ -301,6 +298,7 @@ class ProfileView:
             self._lines[name].glyph.line_color = colors[style.color]
         for part in self._bracket:
             part.glyph.line_color = colors["ink"]
+        self._off.glyph.background_fill_color = colors["card"]  # the marker's line passes behind it
         for area in (self._gap, self._area):
             area.glyph.fill_color = colors["ink"]
         self._top.glyph.line_color = colors["line3"]

@@ -34,9 +34,10 @@ def subtitle(result: Result) -> str:
 
 
 def path_note(result: Result) -> str:
-    """At how many places along the track exact values are known, as HTML, as long as some are missing."""
+    """At how many places along the track exact values are known, while some are missing, or what its axis is: HTML."""
     known, wanted = result.known
-    return f"<span class='note'>exact at {known} of {wanted} places</span>" if known < wanted else ""
+    axis = f"{result.track.stop}s evenly spaced" * bool(result.track.stop)
+    return f"<span class='note'>{f'exact at {known} of {wanted} places' if known < wanted else axis}</span>"
 
 
 def _variable(result: Result) -> str:
@@ -106,9 +107,10 @@ def _mark(point: Stationary, units: str) -> Mark:
 
 def _strokes(result: Result) -> tuple[Stroke, ...]:
     """The lines of the track, the one that is followed on top."""
-    dots = slice(None, None, PER_INTERVAL) if result.track.stop else slice(0, 0)
-    lines = [line for line in [*result.track.lines][::-1] if len(result.paths[line]) > 1]
-    return tuple(Stroke(line, result.paths[line], result.paths[line][dots]) for line in lines)
+    track, paths = result.track, result.paths
+    dots = slice(None, None, PER_INTERVAL) if track.stop else slice(0, 0)
+    said = [f"{track.where(t)}, projected" for t in track.positions[dots]]
+    return tuple(Stroke(line, paths[line], paths[line][dots], said) for line in [*paths][::-1] if len(paths[line]) > 1)
 
 
 def _marks(result: Result) -> tuple[Mark, ...]:
@@ -295,7 +297,11 @@ def reading_of(
         true=true,
         stderr=stderr,
         others=tuple(None if value is None or error is None else (value, error) for value, error in others),
-        accuracy={SET_NAMES[s]: place.values[f"{s}_accuracy"] for s in SPLITS if f"{s}_accuracy" in place.values},
+        accuracy={
+            SET_NAMES[s]: place.values[f"{s}_accuracy"]
+            for s in SPLITS
+            if metric != "accuracy" and f"{s}_accuracy" in place.values
+        },
         exact=place.exact,
         on_map=float(value),
         map_error=math.expm1(error) * float(value) if picture.scale == "log" else float(error),

@@ -118,14 +118,13 @@ def spectrum_html(found: Spectrum, elsewhere: bool = False) -> str:
         ("Smallest eigenvalue, λ min", format_number(smallest), ""),
         ("|λ min / λ max|", format_number(abs(smallest / largest)) if largest else "unknown", ""),
         ("Trace", format_number(found.trace[0]), f"± {format_error(found.trace[1], found.trace[0])}"),
-        ("Positive curvature, by size", f"{share:.0f} %", f"± {doubt:.1f} %"),
+        ("Positive share of all |λ|", f"{share:.0f} %", f"± {doubt:.1f} %"),
         ("Gradient norm", format_number(found.gradient_norm), ""),
     ]
     body = "".join(f"<tr><th>{escape(k)}</th><td>{v} <small>{escape(note)}</small></td></tr>" for k, v, note in rows)
     data = f"{SET_NAMES[found.request.split]} loss".strip()
-    stable = (
-        f" Gradient descent is stable here below a learning rate of 2 / λ max = <b>{format_number(2 / largest)}</b>."
-    )
+    rate = f"2&nbsp;/&nbsp;λ&nbsp;max = <b>{format_number(2 / largest)}</b>"
+    stable = f" Gradient descent is stable here below a learning rate of {rate}."
     here = "Computed elsewhere, the marker has moved on" if elsewhere else "Computed here"
     bent = (
         " λ min is below 0: in its direction the loss curves down, so this network is no minimum."

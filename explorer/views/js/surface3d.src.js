@@ -42,10 +42,10 @@ const KNOT_GAP_PX = 8.5;
 const DOT_PX = 6.5;
 const SIGN_PX = 18;
 const NODE_PX = 4.5;
-const WIDTH = { minor: 0.8, major: 1.3, casing: 5.5, core: 2.6, ghost: 2, axes: 1, stem: 1.6 };
+const WIDTH = { minor: 0.8, major: 1.3, casing: 5.5, core: 2.6, ghost: 2, axes: 1 };
 
 // How far each overlay is drawn towards the eye, as a share of its distance: see `Overlay`.
-const PULL = { contours: 0.002, nodes: 0.004, strokes: 0.006, knots: 0.0085, stem: 0.001 };
+const PULL = { contours: 0.002, nodes: 0.004, strokes: 0.006, knots: 0.0085 };
 
 // How each style of line is broken, in world units: [dash, gap]; none is solid, no dash a row of dots.
 const STYLES = { path: null, straight: [0.034, 0.03], aligned: [0.014, 0.022], curve: [0, 0.03] };
@@ -824,9 +824,7 @@ class SurfaceView {
       // neither writes depth: a nearer piece of the casing must not cover the core beside it
       casing: new Lines(parent('strokes'), 5, { linewidth: WIDTH.casing, color: INK, ...unlayered }),
       core: new Lines(parent('strokes'), 6, { linewidth: WIDTH.core, color: LIGHT, ...unlayered }),
-      stem: new Lines(parent('stem'), 8, { linewidth: WIDTH.stem, color: HERE, ...unlayered }),
     };
-    this.lines.stem.set([0, 0, 0, 0, 0, 1]); // a unit stick: moved and scaled, never rebuilt
 
     this.nodes = new Dots(parent('nodes'), 4, discTexture([[0.95, LIGHT], [0.6, INK]], 64), NODE_PX);
     const disc = () => discTexture([[0.95, INK], [0.62, LIGHT]], 64);
@@ -928,7 +926,8 @@ class SurfaceView {
     if (stale.has('marks')) this.#readMarks();
     if (stale.has('nodes')) this.#readNodes();
     if (stale.has('home')) this.#goHome();
-    if (stale.has('strokes') || stale.has('home') || stale.has('thinning')) this.#thinKnots();
+    else if (stale.has('fit')) this.#frame(this.#direction());
+    if (['strokes', 'home', 'fit', 'thinning'].some((part) => stale.has(part))) this.#thinKnots();
     if (stale.has('marker')) this.#moveMarker();
 
     this.#draw();
@@ -958,9 +957,10 @@ class SurfaceView {
     this.field = new Field({ z, low, high, xBounds, yBounds, exaggeration });
     this.mesh.update(this.field);
     this.el.dataset.size = `${this.field.nx} x ${this.field.ny}`;
-    // A finer surface of the same plane keeps the camera; another plane is framed anew unless the reader has turned it.
+    // A finer surface of the same plane keeps the camera; what is larger or smaller is framed anew, from where the
+    // reader has turned it.
     const bounds = [...xBounds, ...yBounds, exaggeration].join();
-    if (!this.fitted || (bounds !== this.fitted && !this.turned)) stale.add('home');
+    if (bounds !== this.fitted) stale.add(this.turned ? 'fit' : 'home');
     const plane = [...xBounds, ...yBounds].join();
     if (plane !== this.plane) this.home = null;
     this.plane = plane;
@@ -1042,14 +1042,10 @@ class SurfaceView {
     const { field } = this;
     const z = field.drawable && field.contains(x, y) ? field.height(x, y) : NaN;
     const visible = Number.isFinite(z);
-    const stem = this.lines.stem.object;
     this.marker.visible = visible;
-    stem.visible = visible;
     this.el.dataset.marker = visible ? `${x},${y}` : '';
     if (!visible) return;
     this.marker.position.set(field.worldX(x), field.worldY(y), z);
-    stem.position.set(field.worldX(x), field.worldY(y), 0);
-    stem.scale.z = Math.max(z, 1e-6);
   }
 
   /** Drops knots whose dots would touch. Only once the view rests, so that none flicker in a drag. */
@@ -1108,11 +1104,24 @@ class SurfaceView {
     return VIEWS[found.indexOf(Math.min(...found))];
   }
 
-  /** The default view, as near as the card allows with all its labels. */
   #goHome() {
+    if (!this.field?.drawable) return;
+    this.home ??= this.#clearestView();
+    this.#frame(this.home);
+    this.turned = false;
+  }
+
+  /** Where the camera is, seen from its target. */
+  #direction() {
+    const offset = new THREE.Vector3().subVectors(this.camera.position, this.controls.target);
+    const distance = offset.length();
+    return { azimuth: Math.atan2(offset.y, offset.x), elevation: Math.asin(clamp(offset.z / distance, -1, 1)), distance };
+  }
+
+  /** The view from a direction, as near as the card allows with all its labels. */
+  #frame({ azimuth, elevation }) {
     const { controls, camera, field, width, height } = this;
     if (!field?.drawable) return;
-    this.home ??= this.#clearestView();
     const { halfX, halfY, relief } = field;
     controls.target.set(0, 0, relief * 0.42);
     let distance = 3 * Math.max(halfX, halfY) * 2;
@@ -1121,7 +1130,7 @@ class SurfaceView {
     // Labels keep their size while the surface shrinks, so the distance has no closed form; it settles in a few steps.
     for (let round = 0; round < 18; round++) {
       camera.setViewOffset(width, height, offsetX, offsetY, width, height);
-      this.#look(this.home.azimuth, this.home.elevation, distance);
+      this.#look(azimuth, elevation, distance);
       let [left, right, top, bottom] = [Infinity, -Infinity, Infinity, -Infinity];
       const include = (x, y, halfWidth = 0, halfHeight = 0) => {
         left = Math.min(left, x - halfWidth);
@@ -1148,18 +1157,14 @@ class SurfaceView {
     }
     controls.minDistance = 0.4 * distance;
     controls.maxDistance = 1.8 * distance;
-    this.#look(this.home.azimuth, this.home.elevation, distance);
+    this.#look(azimuth, elevation, distance);
     this.#settle();
-    this.turned = false;
     this.fitted = [field.x0, field.x1, field.y0, field.y1, field.exaggeration].join();
   }
 
   #onKey(event) {
     if (event.ctrlKey || event.metaKey || event.altKey) return;
-    const offset = new THREE.Vector3().subVectors(this.camera.position, this.controls.target);
-    let distance = offset.length();
-    let azimuth = Math.atan2(offset.y, offset.x);
-    let elevation = Math.asin(clamp(offset.z / distance, -1, 1));
+    let { azimuth, elevation, distance } = this.#direction();
     switch (event.key) {
       case 'ArrowLeft': azimuth -= KEY_STEP; break;
       case 'ArrowRight': azimuth += KEY_STEP; break;
