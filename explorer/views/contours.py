@@ -101,10 +101,11 @@ return sign + (size >= 9999.5 ? text.replace(/\\B(?=(\\d{3})+$)/g, ",") : text)
 # The column holds -1 where computed, -2 where not finite, else the error: a share on a log scale. A mark tells more.
 _ORIGIN = """
 const {x_range, y_range, inner_width, inner_height} = figure
-const near = (place, other, {start, end}, size) => Math.abs((place - other) / (end - start)) * size < 9
 const {x, y, note} = marks.data
-const k = note.findIndex((text, k) => text && near(special_vars.x, x[k], x_range, inner_width)
-  && near(special_vars.y, y[k], y_range, inner_height))
+const apart = (place, other, {start, end}, size) => Math.abs((place - other) / (end - start)) * size
+const away = note.map((text, k) => text ? Math.max(apart(special_vars.x, x[k], x_range, inner_width),
+  apart(special_vars.y, y[k], y_range, inner_height)) : Infinity)
+const nearest = Math.min(...away), k = nearest < 9 ? away.indexOf(nearest) : -1
 const told = k < 0 ? "" : note[k] + "\\n"
 if (value === -2) return told + "nothing to draw here"
 if (value < 0) return told + "computed here"
