@@ -4,7 +4,7 @@ The first visits are to a server that has rested, where pages stand ready; the o
 made. The page counts as there when its cards and its choices stand in the window; the map, when pixels of it are
 painted; the surface, when it has been drawn in three dimensions. A step of the slider is all that runs before the
 browser can paint again (95 % of steps take less). A frame of a surface that is turned has 16.7 ms at 60 a second, for
-its script and for the GPU; where that is none, what it would take is told in passes that read a texture over all of the
+its script and the GPU; where there is none, what it would take is told in passes that read a texture over all of its
 canvas. Then each sample model is chosen from the list, and its first picture waited for, while the one before still
 computes; points of its map are tapped while it computes, and once it is done or, after 20 s, canceled, until the card
 tells the network there. At last each is the first model of a server that has just begun and rests. Times in
@@ -32,7 +32,7 @@ from install_browser import find_browser
 from page import DEEP, choose
 from sample_models import names
 
-RESTED = 16  # seconds after which pages stand ready again
+RESTED = 18  # seconds after which pages stand ready again
 FILLED = 3.0e9  # pixels a second, of Intel's HD Graphics 620: topcpu.net/en/cpu/hd-graphics-620
 PATIENCE = 20  # seconds that a run is waited for
 POINTS = ((0.30, 0.40), (0.38, 0.50), (0.33, 0.60), (0.62, 0.55))  # as shares of the map's card

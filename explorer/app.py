@@ -81,6 +81,7 @@ class Explorer(pn.viewable.Viewer):
             elif data is not None:
                 raise ChoiceError("model", model, "a network, since data are given")
             self.state = chosen_state(model, models, choices)
+            self._lowered = 0  # resolution that was lowered for a policy, which the next model gets back
             self._suit()
             self._keep(choices)
         self.runner = Runner(self.state)
@@ -113,11 +114,11 @@ class Explorer(pn.viewable.Viewer):
         """
         state, source = self.state, sources.load(self.state.model)
         usual = state.places[0]  # of the model before: whoever has not chosen another place gets the new one's
-        was_coarse = MEASURES[state.metric].noisy and state.resolution == COARSE
+        resolution = max(state.resolution, self._lowered) if state.resolution == COARSE else state.resolution
         last, offered, counts, places = len(source.steps) - 1, source.offered, source.counts, source.places
         splits = source.splits
         metric = state.metric if state.metric in offered else offered[0]
-        finer = state.param.resolution.default if was_coarse else state.resolution
+        self._lowered = resolution if MEASURES[metric].noisy else 0
         state.param.update(first=0, second=0, third=0)
         state.steps = source.steps
         state.param.update(
@@ -132,7 +133,7 @@ class Explorer(pn.viewable.Viewer):
             metric=metric,
             samples=state.samples if state.samples in counts else 0,
             subspace=state.subspace if state.subspace in places and state.subspace != usual else places[0],
-            resolution=min(state.resolution, COARSE) if MEASURES[metric].noisy else finer,
+            resolution=min(resolution, COARSE) if MEASURES[metric].noisy else resolution,
         )
         self.source = source
 

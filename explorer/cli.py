@@ -40,7 +40,7 @@ def serve(port: int = 0, models: Sequence[str] = (), ahead: bool = True, **optio
     Args:
         port: 0 takes any that is free; it can be read back as ``port`` of the server.
         models: Keys of models that can be chosen beside the samples (see ``subjects.offer``).
-        ahead: Whether a page stands ready before anybody asks for it (see ``ready``).
+        ahead: Whether pages stand ready before anybody asks for them (see ``ready``).
         **options: For ``panel.serve``.
 
     Returns:

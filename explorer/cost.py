@@ -38,12 +38,16 @@ def is_whole(metric: str, tolerance: float) -> bool:
     return MEASURES[metric].rough or tolerance == 0
 
 
-def learn(request: Request, progress: le.Progress) -> bool:
-    """Remember how long evaluations take; whether there were enough of them to tell."""
+def left(progress: le.Progress, planned: int) -> float:
+    """Seconds that a run still takes, if so many evaluations are made in all."""
+    return progress.left + max(0, planned - progress.planned) * progress.pace
+
+
+def learn(request: Request, progress: le.Progress, planned: int) -> bool:
+    """Remember how long evaluations take on average in a run of so many; whether there were enough of them to tell."""
     if progress.evaluated < TELLING:
         return False
-    seconds = progress.seconds + (progress.planned - progress.evaluated) * progress.pace
-    load(request.model).pace[kind(request)] = seconds / progress.planned
+    load(request.model).pace[kind(request)] = (progress.seconds + left(progress, planned)) / planned
     return True
 
 

@@ -38,7 +38,7 @@ class Insight:
         gradient_norm: Of the loss; NaN where there is none, or it would take too long.
         nearest: The nearest of the networks that are known, in words, and how far it is; None where there are none.
         behavior: What it does; None where that is not known.
-        failure: Why nothing was found, in a sentence; empty if something was.
+        failure: Why a step of it failed, in a sentence, and nothing after it was found; empty if none did.
         whole: Whether nothing more is to come.
     """
 

@@ -282,7 +282,7 @@ class Runner:
             pass
 
     def stand_aside(self) -> None:
-        """Wait while the page changes, a point is looked at, or nobody looks: a run does, for which one waits less."""
+        """Wait while the page changes or a point is looked at, which comes before a run, or while nobody has it."""
         self.give_way()
         while self._is_aside or self._is_deserted:
             time.sleep(FLUSH / 10)
@@ -351,11 +351,11 @@ class Runner:
         """Tell the state what a job has found."""
         self.progress, self.search, self.refined = job.progress, job.search, job.refined
         planned = self.progress.evaluated if job.refined else max(self.progress.planned, job.expected)
-        self.left = (planned - self.progress.evaluated) * self.progress.pace
+        self.left = cost.left(self.progress, planned)
         if self.progress.evaluated:
             self.share = max(self.share, self.progress.seconds / max(self.progress.seconds + self.left, 1e-9))
         found: dict[str, Any] = {"phase": phase}
-        if cost.learn(job.request, self.progress):
+        if cost.learn(job.request, self.progress, planned):
             found["cost"] = cost.sentence(planned, cost.pace(job.request))
         elif phase == "done" and not self.progress.evaluated:
             found["cost"] = "Known from before"

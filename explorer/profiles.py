@@ -17,7 +17,8 @@ from explorer.tracks import PER_INTERVAL, Track
 SLICE = 0.4  # seconds between two profiles
 
 Profile = dict[str, np.ndarray]
-"""Values by metric name, of shape (m,), linear between the places where ``evaluated`` is true; NaN if it never is."""
+"""Values by metric name, of shape (m,); between the places where ``evaluated`` is true they lie on straight lines in
+the scale of the picture; NaN if it is true nowhere."""
 
 
 def profiles(request: Request, track: Track, check: Callable[[], None] = lambda: None) -> Iterator[dict[str, Profile]]:
@@ -56,6 +57,7 @@ class _Values:
         source, samples = sources.load(request.model), request.samples
         own = [m for split in source.splits for m in source.metrics(split, samples)]
         derived = [m for split in source.splits for m in source.metrics(split, samples, measure) if m not in own]
+        self._log = request.scale == "log"
         self._track, self._line, self._metrics = track, line, derived if measure else own
         self._names = [f"{metric.name}{more}" for metric in self._metrics for more in ("", "_stderr")]
         key = "profile", track.lines[line], samples, sources.family_of(measure)
@@ -70,12 +72,12 @@ class _Values:
 
     @property
     def profile(self) -> Profile:
-        """The values of these metrics, linear between the places that are known."""
+        """The values of these metrics, and between the places that are known straight lines."""
         known, m = sorted(list(self._known.items())), len(self._track.positions)
         at = [k for k, _ in known]
         columns = zip(*(row for _, row in known), strict=True) if known else [[]] * len(self._names)
         values = {
-            name: np.interp(np.arange(m), at, list(column)) if at else np.full(m, np.nan)
+            name: _between(m, at, np.array(column), self._log) if at else np.full(m, np.nan)
             for name, column in zip(self._names, columns, strict=True)
         }
         return values | {"evaluated": np.isin(np.arange(m), at)}
@@ -93,6 +95,16 @@ class _Values:
             self._known[k] = [float(x) for m in self._metrics for x in (found[m.name].value, found[m.name].stderr)]
             if time.monotonic() > end:
                 return
+
+
+def _between(m: int, at: list[int], values: np.ndarray, log: bool) -> np.ndarray:
+    """Values at m places, from those at some of them; of their logarithms, if they have such and it is wanted."""
+    places = np.arange(m)
+    if not log or (values <= 0).any():
+        return np.interp(places, at, values)
+    found = np.exp(np.interp(places, at, np.log(values)))
+    found[at] = values
+    return found
 
 
 def _coarse_to_fine(stops: int, each: int) -> list[int]:

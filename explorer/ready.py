@@ -67,7 +67,7 @@ class Anteroom:
         self._standing.append(session)
 
     async def _admit(self, session_id: str, request: Any = None, token: str | None = None) -> Any:
-        """The session that a browser asks for: the one that stands ready, if it may be any."""
+        """The session that a browser asks for: one that stands ready, if it may be any."""
         if not self._standing or not self._is_plain(request, token):
             return await self._create(session_id, request, token)
         session, self._worked = self._standing.popleft(), 0.0  # the next look finds it busy

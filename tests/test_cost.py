@@ -54,8 +54,10 @@ def test_a_run_is_estimated_before_it_starts_from_one_like_it(monkeypatch):
 
 def test_a_run_costs_what_it_has_taken_and_what_its_rest_will_which_is_slower_than_a_draft():
     request = State().request
-    assert not cost.learn(request, le.Progress(4, 300, 0.1, 0.1)) and not cost.pace(request)
-    assert cost.learn(request, le.Progress(100, 300, 1.0, 0.1))
-    assert cost.sentence(300, cost.pace(request)) == "About 21 s, some 300 evaluations"
-    assert cost.learn(request, le.Progress(300, 300, 18.0, 0.1))
+    assert not cost.learn(request, le.Progress(4, 300, 0.1, 9.0, 0.1), 500) and not cost.pace(request)
+    drafting = le.Progress(100, 300, 1.0, 9.0, 0.1)  # 200 more that are planned, and true ones beyond them
+    assert cost.left(drafting, 300) == 9.0 and cost.left(drafting, 500) == pytest.approx(29.0)
+    assert cost.learn(request, drafting, 500)
+    assert cost.sentence(500, cost.pace(request)) == "About 30 s, some 500 evaluations"
+    assert cost.learn(request, le.Progress(300, 300, 18.0, 0.0, 0.1), 300)
     assert cost.sentence(300, cost.pace(request)) == "About 18 s, some 300 evaluations"

@@ -282,9 +282,7 @@ def test_the_progress_counts_every_evaluation_and_ends_at_what_was_planned(spira
     assert counts[-1] == int(final["evaluated"].sum()) + story(final)["draft"]["nodes"]
 
 
-def test_the_pace_of_points_to_come_is_that_of_those_before_and_slower_than_a_draft_where_true_ones_follow(
-    spirals, monkeypatch
-):
+def test_what_is_left_is_told_by_how_long_points_of_a_draft_and_true_ones_took(spirals, monkeypatch):
     _, plane, _ = spirals
     sample, clock, seen = sample_models.load("spirals_mlp"), [0.0], []
 
@@ -295,9 +293,11 @@ def test_the_pace_of_points_to_come_is_that_of_those_before_and_slower_than_a_dr
     monkeypatch.setattr(run, "time", SimpleNamespace(perf_counter=lambda: clock[0]))
     loss, every = Loss(timed, *sample.train), len(sample.train[1])
     list(le.refine(loss, plane, subset=100, progress=seen.append, **PATIENT))
-    assert seen[0].pace == every == seen[-1].pace
-    draft = [p.pace for p in seen if p.pace != every]
-    assert draft and min(draft) >= 100 and max(draft) < every
+    assert {p.pace for p in seen} == {every} and seen[-1].left == 0
+    some = [p for p in seen if p.left < every * (p.planned - p.evaluated)]
+    assert some and all(p.left >= 100 * (p.planned - p.evaluated) for p in some)
+    ahead = {(p.left - 100 * (p.planned - p.evaluated)) / (every - 100) for p in some}
+    assert all(count == int(count) > 0 for count in ahead), "whole points, of two kinds"
 
 
 def test_values_that_are_not_finite_are_no_trouble(spirals):

@@ -16,7 +16,8 @@ from explorer import profiles as profiles_module
 from explorer.app import Explorer
 from explorer.job import FEW, Job
 from explorer.jobs import Runner
-from explorer.profiles import profiles
+from explorer.numbers import format_number
+from explorer.profiles import _between, profiles
 from explorer.state import State
 from sample_models import names
 
@@ -79,11 +80,13 @@ def test_the_first_surface_of_a_sample_model_is_whole_after_81_evaluations_at_mo
     monkeypatch.setattr(Runner, "post", lambda *given: (told.append(given[-1]), post(*given)))
     explorer = Explorer(model)
     end = time.monotonic() + 60
-    while not any(told):
-        assert time.monotonic() < end
-        time.sleep(0.02)
-    explorer.runner.close()
-    join()
+    try:
+        while not any(told):
+            assert time.monotonic() < end
+            time.sleep(0.02)
+    finally:
+        explorer.runner.close()
+        join()
     first, request = next(filter(None, told)), explorer.state.request
     true = int(first.landscape["evaluated"].sum())
     rest = first.progress.evaluated - true  # of a draft, which takes some of the examples
@@ -304,10 +307,16 @@ def test_a_model_with_choices_of_its_own_is_one_choice(monkeypatch):
     monkeypatch.setattr(Runner, "start", start)
     for model in ("cartpole_policy", "two_seeds"):
         explorer.state.model = model
+    explorer.state.resolution = 65
+    for model in ("cartpole_policy", "digits_mlp"):
+        explorer.state.model = model
     explorer.runner.close()
     assert [(r.model, r.metric, r.resolution, r.subspace) for r in asked] == [
         ("cartpole_policy", "return", 33, "trajectory"),  # coarse, since every node is computed
         ("two_seeds", "loss", 129, "connection"),
+        ("two_seeds", "loss", 65, "connection"),
+        ("cartpole_policy", "return", 33, "trajectory"),
+        ("digits_mlp", "loss", 65, "trajectory"),
     ]
 
 
@@ -331,7 +340,7 @@ def test_the_share_that_is_done_never_falls_back_though_more_is_planned(runner):
     runner._job = job
     shares = []
     for evaluated, planned in ((81, 90), (90, 200), (200, 400), (400, 400)):
-        job.progress = le.Progress(evaluated, planned, evaluated / 100, 0.02)
+        job.progress = le.Progress(evaluated, planned, evaluated / 100, (planned - evaluated) / 50, 0.02)
         runner.post(job, "running", "", None)
         shares.append(runner.share)
     assert shares == sorted(shares) and shares[-1] == 1
@@ -414,10 +423,17 @@ def test_a_profile_becomes_finer_and_is_straight_between_what_is_known(monkeypat
     first, last = source.sample.trajectory[0], source.sample.trajectory[-1]
     metric = source.metrics("train", 50)[0]
     ends = [metric.estimate(le.wrap_model(source.sample.model).at(state)).value for state in (first, last)]
-    np.testing.assert_allclose(stages[2]["train_loss"], np.linspace(*ends, m), rtol=1e-5)
+    np.testing.assert_allclose(stages[2]["train_loss"], np.geomspace(*ends, m), rtol=1e-5)  # as a log scale draws it
     quarters = np.flatnonzero(stages[5]["evaluated"])
     assert np.diff(quarters).max() <= 2 * m / 5, "from coarse to fine"
     assert np.array_equal(stages[5]["train_loss"][quarters], stages[-1]["train_loss"][quarters])
+
+
+def test_values_between_those_that_are_known_lie_on_a_line_that_is_straight_as_it_is_drawn():
+    found = _between(5, [0, 4], np.array([1.0, 100.0]), True)
+    assert found == pytest.approx([1, 10**0.5, 10, 10**1.5, 100]) and found[4] == 100.0
+    assert _between(5, [0, 4], np.array([1.0, 101.0]), False) == pytest.approx([1, 26, 51, 76, 101])
+    assert _between(3, [0, 2], np.array([0.0, 1.0]), True) == pytest.approx([0, 0.5, 1]), "a logarithm has no 0"
 
 
 def test_a_profile_is_whole_at_last_though_another_page_has_computed_the_rest(monkeypatch):
@@ -482,20 +498,22 @@ def test_a_point_is_looked_at_before_the_path_is_known_and_after_the_run_was_can
         assert found.values["train_loss"] == pytest.approx(metric.estimate(here).value, rel=1e-5)
 
 
-def test_what_a_look_has_found_stays_when_a_later_step_of_it_fails(runner, monkeypatch):
+def test_what_a_look_has_found_stays_when_a_later_step_of_it_fails(monkeypatch):
     def refuse(*given):
         raise RuntimeError("this layer has no derivative")
 
     monkeypatch.setattr("landscape_engine.metrics.GradientNorm.estimate", refuse)
-    runner.state.param.update(resolution=33, tolerance=2.0)
-    finish(runner)
-    runner.state.picked = (0.1, 0.2)
-    runner.look_around()
+    explorer = Explorer(resolution=33, tolerance=2.0)
+    finish(explorer.runner)
     join()
-    found = runner.state.insight
-    assert found.whole and "this layer has no derivative" in found.failure
+    explorer.state.picked = (0.1, 0.2)
+    join()
+    found = explorer.state.insight
+    explorer.runner.close()
+    assert found.at.picked and found.whole and not explorer.state.looking
     assert {"train_loss", "test_loss"} <= found.values.keys() and found.nearest is not None
-    assert not runner.state.looking
+    for told in (format_number(found.values["train_loss"]), "this layer has no derivative"):
+        assert told in explorer.marker.card.object
 
 
 def test_a_run_stands_still_while_the_marker_is_looked_at(runner, monkeypatch):

@@ -26,7 +26,7 @@ from explorer.views.lines import STYLES, Bracket, Drawn, ProfilePicture
 from explorer.views.names import names
 from explorer.views.picture import Mark, Picture, Stroke
 from explorer.views.profile import ProfileView, _beside
-from explorer.views.results import _marks, _straight, barrier_of, picture_of
+from explorer.views.results import _marks, barrier_of, picture_of
 from explorer.views.surface import Surface3D
 from page import marked
 
@@ -63,11 +63,13 @@ def test_the_key_names_the_lowest_node_whatever_the_plane_holds_of_the_path(held
 
 
 def test_a_sign_on_the_edge_is_drawn_inside_as_far_as_its_arms_reach() -> None:
-    picture = tilted(marks=(Mark("best", 0.0, 0.0), Mark("saddle", 1.5, 0.5)))
+    marks = Mark("best", 0.0, 0.0), Mark("saddle", 1.5, 0.5), Mark("final", -2.0, 1.0)
+    picture = tilted(marks=marks)
     arm = ARM / pixels(picture)
     signs = sign_columns(picture)
     places = {kind: (x, y) for kind, x, y in zip(signs["kind"], signs["x"], signs["y"], strict=True)}
-    assert places == {"best": pytest.approx((arm, arm)), "saddle": (1.5, 0.5)} and 0 < arm < 0.1
+    assert places == {"best": pytest.approx((arm, arm)), "saddle": (1.5, 0.5), "final": (-2.0, 1.0)}
+    assert 0 < arm < 0.1
 
 
 def test_each_dot_of_a_path_tells_its_checkpoint_also_where_others_are_too_near_to_be_drawn() -> None:
@@ -263,13 +265,8 @@ def test_the_text_beside_a_bracket_keeps_away_from_a_line_that_passes_between_tw
     assert y > 1.0 - 1e-9 or abs(y - 1.0) >= 0.075  # what runs from 0 to 1 leaves room above it only
 
 
-def test_what_is_not_known_yet_along_a_path_is_faint_straight_as_it_is_drawn_and_without_a_gap() -> None:
+def test_what_is_not_known_yet_along_a_path_is_faint_and_without_a_gap() -> None:
     t = np.arange(5.0)
-    known = {"train_loss": np.array([1.0, 25.75, 50.5, 75.25, 100.0]), "evaluated": t % 4 == 0}
-    assert _straight(known, "train_loss", "log") == pytest.approx([1, 10**0.5, 10, 10**1.5, 100])
-    assert _straight(known, "train_loss", "linear") is known["train_loss"]
-    known["train_loss"][0] = 0.0  # which a logarithm cannot show
-    assert _straight(known, "train_loss", "log") is known["train_loss"]
     view = ProfileView()
     lines = {"train": Drawn(t + 2, "", ""), "on_map": Drawn(t + 1, "", "")}
     said = {"t": t / 4, "lines": lines, "hollow": frozenset(), "residual": t, "off": "", "ticks": ["0", "1"]}

@@ -44,9 +44,9 @@ def test_hovering_tells_value_place_and_whether_it_was_computed(visit):
     page, explorer = visit()
     result, picture = explorer.state.result, explorer.picture
     alpha, beta = (float(c) for c in result.path[-1])
-    value, origin, sampling, place = tooltip(page, alpha, beta)
+    value, at, origin, sampling, place = tooltip(page, alpha, beta)
     assert value == f"{result.profile['train_loss'][-1]:.4f} nats"
-    assert origin == "computed here"
+    assert (at, origin) == ("checkpoint 43 of 43, step 552, projected", "computed here")
     assert place == "α 0, β 0"
     stderr = float(result.profile["train_loss_stderr"][-1])
     assert sampling == f"± {float(f'{stderr:.2g}')} from sampling"
@@ -56,6 +56,10 @@ def test_hovering_tells_value_place_and_whether_it_was_computed(visit):
     assert origin.startswith("predicted, error ")
     shown = [float(part.replace("−", "-").split()[1]) for part in place.split(",")]
     np.testing.assert_allclose(shown, [picture.x[column], picture.y[row]], atol=0.1)
+    signs = explorer.map._signs.data  # beside a dot of the path stand others: the nearest one tells of itself
+    k = signs["kind"].index("knot") + 10
+    _, at, *_ = tooltip(page, signs["x"][k], signs["y"][k])
+    assert at == signs["note"][k] and at.startswith("checkpoint 2")
 
 
 def test_critical_points_are_marked_when_asked_for_and_say_what_they_are(visit):

@@ -110,18 +110,6 @@ def test_points_of_the_plane_are_seen_told_apart_and_a_line_has_its_points_too(v
     page.get_by_text(shown).first.wait_for()
 
 
-def test_a_dot_of_the_path_tells_its_checkpoint_and_what_the_map_shows_there(visit):
-    page, explorer = visit()
-    signs = explorer.map._signs.data
-    k = signs["kind"].index("knot") + 10
-    x, y = pixel(page, signs["x"][k], signs["y"][k])
-    page.mouse.move(x + 40, y + 40)
-    page.mouse.move(x, y, steps=4)
-    assert re.fullmatch(r"checkpoint \d+ of 43, step \d+, projected", signs["note"][k])
-    page.get_by_text(signs["note"][k]).wait_for()
-    assert page.get_by_text("predicted, error").or_(page.get_by_text("computed here")).first.is_visible()
-
-
 def test_contours_are_bands_or_lines_and_the_surface_is_as_high_as_wanted(visit):
     page, explorer = visit()
     lines = explorer.map._lines.data

@@ -42,7 +42,7 @@ _SIGNS: dict[str, list[dict[str, Any]]] = {  # of the marks, from the back to th
     **{kind: [{"marker": "cross", **part} for part in _CROSS] for kind in ("best", "minimum", "maximum")},
     "saddle": [{"marker": "x", **part} for part in _CROSS],
 }
-ARM = 6  # px from the middle of a sign to its end
+ARM = 8  # px from the middle of a cross to the end of its casing
 _LINE_WIDTHS = {True: 1.15, False: 0.75}
 COLORS_ALONE = {True: (0.35, 1.0), False: (0.0, 0.65)}  # by whether the page is dark
 _LINE_ALPHAS = {True: 0.62, False: 0.30}
@@ -89,7 +89,7 @@ def stroke_columns(picture: Picture) -> dict[str, list[Any]]:
 
 
 def sign_columns(picture: Picture) -> dict[str, list[Any]]:
-    """The dots of the strokes, and one or two rows a mark, which an edge would cut: there it is drawn inside."""
+    """The dots of the strokes, and one or two rows a mark; one that stands on an edge is drawn whole, beside it."""
     rows: list[dict[str, Any]] = []
     for stroke in picture.strokes:
         notes = stroke.notes or [""] * len(stroke.knots)
@@ -97,8 +97,9 @@ def sign_columns(picture: Picture) -> dict[str, list[Any]]:
         rows += [{"kind": "knot", "x": x, "y": y, "note": note, **_KNOT} for x, y, note in dots]
     bounds, arm = (picture.x_bounds, picture.y_bounds), ARM / pixels(picture)
     for mark in sorted(picture.marks, key=lambda mark: [*_SIGNS].index(mark.kind)):
-        seen = zip((mark.x, mark.y), bounds, strict=True)
-        x, y = (min(max(place, low + arm), high - arm) for place, (low, high) in seen)
+        seen = list(zip((mark.x, mark.y), bounds, strict=True))
+        inside = all(low <= place <= high for place, (low, high) in seen)
+        x, y = (min(max(at, low + arm), high - arm) if inside else at for at, (low, high) in seen)
         at = {"kind": mark.kind, "x": x, "y": y, "note": mark.note}
         rows += [{**at, **sign} for sign in _SIGNS[mark.kind]]
     return _columns([[row[name] for name in SIGN] for row in rows], SIGN)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from html import escape
 from typing import Any
 
 import numpy as np
@@ -125,9 +126,11 @@ class MarkerView:
             self.card.object = inspector_html(reading, self._does(result, insight))
 
     def _does(self, result: Result, insight: Insight | None) -> str:
-        """What the network does, as HTML; room for it where it is still to come."""
+        """What the network does, or why that is not known, as HTML; room for it where it is still to come."""
         if insight is None or not insight.whole:
             return WAITING if "accuracy" in result.source.offered else ""
+        if insight.failure:
+            return f"<p class='verdict warn'>{escape(insight.failure)}</p>"
         return behavior_html(insight.behavior, result.source.splits[-1]) if insight.behavior is not None else ""
 
     @property

@@ -34,10 +34,11 @@ def subtitle(result: Result) -> str:
 
 
 def path_note(result: Result) -> str:
-    """At how many places along the track exact values are known, while some are missing, or what its axis is: HTML."""
+    """HTML: at how many places along the track values are exact while some are missing, then how its axis runs."""
     known, wanted = result.known
-    axis = f"{result.track.stop}s evenly spaced" * bool(result.track.stop)
-    return f"<span class='note'>{f'exact at {known} of {wanted} places' if known < wanted else axis}</span>"
+    axis = f"{result.track.stop}s evenly spaced" if result.track.stop else ""
+    words = f"exact at {known} of {wanted} places" if known < wanted else axis
+    return f"<span class='note'>{words}</span>"
 
 
 def _variable(result: Result) -> str:
@@ -163,7 +164,7 @@ def profile_of(result: Result, on_map: Array) -> ProfilePicture:
         ticks=[track.tick(value) for value in track.stops],
         unit=track.unit,
         scale="log" if request.scale == "log" else "linear",
-        is_whole=known == wanted,
+        is_whole=known >= wanted,
         **(_ways(result, place) if "straight" in track.lines else _training(result, on_map, place)),
     )
 
@@ -173,14 +174,10 @@ def _ways(result: Result, place: str) -> dict[str, Any]:
     request, measure = result.request, result.measure
     name, what = f"{request.split}_{request.metric}", measure.of(SET_NAMES[request.split])
     followed = result.track.followed
-    lines = {
-        line: Drawn(_straight(known, name, request.scale), LINE_NAMES[line], LINE_NAMES[line])
-        for line, known in result.profiles.items()
-    }
+    lines = {line: Drawn(known[name], LINE_NAMES[line], LINE_NAMES[line]) for line, known in result.profiles.items()}
     for split in set(result.source.splits) - {request.split}:
-        if (other := f"{split}_{request.metric}") in (known := result.profiles[followed]):
-            other_name = f"{LINE_NAMES[followed].split()[-1]}, {SET_NAMES[split]}"
-            lines["other"] = Drawn(_straight(known, other, request.scale), other_name, other_name)
+        if (other := result.profiles[followed].get(f"{split}_{request.metric}")) is not None:
+            lines["other"] = Drawn(other, *[f"{LINE_NAMES[followed].split()[-1]}, {SET_NAMES[split]}"] * 2)
     noisy = {line: _doubted(known, name) for line, known in result.profiles.items()} if measure.noisy else {}
     return {
         "title": ", ".join(filter(None, [what[:1].upper() + what[1:], measure.units])),
@@ -201,11 +198,7 @@ def _training(result: Result, on_map: Array, place: str) -> dict[str, Any]:
     what = what if len(what) <= LONGEST else "value"
     shown = "map" if place == "plane" else place
     sets = {
-        s: Drawn(
-            _straight(known, f"{s}_{metric}", result.request.scale),
-            f"true {what}, {SET_NAMES[s]}".removesuffix(", "),
-            SET_NAMES[s] or "true",
-        )
+        s: Drawn(known[f"{s}_{metric}"], f"true {what}, {SET_NAMES[s]}".removesuffix(", "), SET_NAMES[s] or "true")
         for s in splits
     }
     return {
@@ -225,15 +218,6 @@ def _farthest(result: Result) -> str:
     if result.residual[k] <= ROUNDING * max(float(p.distance) for p in result.projections[result.track.followed]):
         return "distance from it, 0 to rounding"
     return f"at most {format_number(float(result.residual[k]), 2)}, at {result.track.said(result.track.positions[k])}"
-
-
-def _straight(known: Profile, name: str, scale: str) -> Array:
-    """Values where they are known, and between them those on straight lines as they are drawn."""
-    values, here = known[name], known["evaluated"]
-    if scale != "log" or here.all() or not here.any() or (values[here] <= 0).any():
-        return values
-    at = np.arange(len(values))
-    return np.where(here, values, np.exp(np.interp(at, at[here], np.log(values[here]))))
 
 
 def _doubted(known: Profile, name: str) -> Array:

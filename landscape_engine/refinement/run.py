@@ -33,13 +33,14 @@ class Progress:
         evaluated: Points evaluated in this run, those of a draft included.
         planned: Points to evaluate in all, as far as can be seen now.
         seconds: Spent since the start, without what the caller did between two landscapes.
-        pace: Seconds that each of the points to come will take, as far as those before it tell: one of a draft takes
-            less than the true values that follow it.
+        left: Seconds that the planned points will still take, as far as those before them tell.
+        pace: Seconds that another point would take, which is longer than one of a draft.
     """
 
     evaluated: int
     planned: int
     seconds: float
+    left: float = 0.0
     pace: float = 0.0
 
 
@@ -244,15 +245,11 @@ class _Run:
             took = (now - began) / len(some)
             self.paces[stage is self.record] = (took + self.paces.get(stage is self.record, took)) / 2
             if self.progress is not None:
-                pace = self._pace(stage, len(nodes) - done, ahead)
-                self.progress(Progress(self.evaluated, planned, now - self.began, pace))
+                draft = self.paces[stage is self.record]
+                true = self.paces.get(True, draft)
+                left = (len(nodes) - done) * draft + ahead * true
+                self.progress(Progress(self.evaluated, planned, now - self.began, left, true))
             yield took
-
-    def _pace(self, stage: Draft | Record, rest: int, ahead: int) -> float:
-        """Seconds that one of the points to come takes: of those asked for, and of the true ones after them."""
-        now = self.paces[stage is self.record]
-        later = self.paces.get(True, now)
-        return (rest * now + ahead * later) / (rest + ahead) if rest + ahead else later
 
     def _ahead(self, stage: Draft | Record, asked: int) -> int:
         """How many evaluations will follow, as far as a draft tells: its nodes are computed again."""
