@@ -5,15 +5,17 @@ from __future__ import annotations
 import logging
 import threading
 import time
+from collections.abc import Iterator
 from dataclasses import replace
 from itertools import islice
-from typing import TYPE_CHECKING, Any, final
+from typing import TYPE_CHECKING, Any, NamedTuple, final
 
 import torch
 
 import landscape_engine as le
 from explorer import cost, sources
-from explorer.profiles import profiles
+from explorer.measures import MEASURES
+from explorer.profiles import Profile, known_of, profiles
 from explorer.result import Result
 from explorer.state import Request
 
@@ -24,6 +26,20 @@ log = logging.getLogger("explorer")
 
 PICTURE = 0.4  # seconds between two pictures
 SLOW, FEW = 0.006, 100  # seconds of an evaluation above which first pictures are drafts, on so many examples
+
+
+class Along(NamedTuple):
+    """How far the values along the lines are.
+
+    Attributes:
+        seconds: Spent on them.
+        missing: How many there are not yet.
+        pace: Seconds of each; 0 if that is not known.
+    """
+
+    seconds: float = 0.0
+    missing: int = 0
+    pace: float = 0.0
 
 
 class Canceled(Exception):
@@ -42,6 +58,7 @@ class Job:
         self.refined = False
         self._aside = 0.0  # seconds of the refinement in which it stood still
         self.expected = 0  # evaluations, before they are planned
+        self.along = Along()
         self.thread = threading.Thread(target=self._run, name="landscape", daemon=True)
 
     def _run(self) -> None:
@@ -75,7 +92,7 @@ class Job:
         driver = next((m for m in metrics if m.name == drive and m.smooth), None)
         start = source.recall(request, {m.name for m in metrics})
         self.expected = 0 if start is not None else cost.evaluations(request)
-        path = profiles(request, track, self._check)
+        path = self._timed(profiles(request, track, self._check))
         exact = next(path)
         for landscape in le.refine(
             metrics,
@@ -98,6 +115,20 @@ class Job:
         self.refined = True
         for exact in path:
             yield replace(result, profiles=exact)
+
+    def _timed(self, path: Iterator[dict[str, Profile]]) -> Iterator[dict[str, Profile]]:
+        """Ever more values along the lines, of which it is seen how long they take."""
+        seconds, first, each = 0.0, -1, MEASURES[self.request.metric].each
+        while True:
+            start = time.thread_time()  # which stands still while the run stands aside
+            exact = next(path, None)
+            if exact is None:
+                return
+            seconds += time.thread_time() - start
+            known, wanted = known_of(exact, each)
+            first = known if first < 0 else first
+            self.along = Along(seconds, wanted - known, seconds / (known - first) if known > first else 0.0)
+            yield exact
 
     def _watch(self, step: le.Step) -> bool:
         """Show how far a search is; whether it goes on."""

@@ -351,12 +351,14 @@ class Runner:
         """Tell the state what a job has found."""
         self.progress, self.search, self.refined = job.progress, job.search, job.refined
         planned = self.progress.evaluated if job.refined else max(self.progress.planned, job.expected)
-        self.left = cost.left(self.progress, planned)
+        along, spent = job.along, self.progress.seconds + job.along.seconds
+        self.left = cost.left(self.progress, planned) + along.missing * (along.pace or self.progress.pace)
         if self.progress.evaluated:
-            self.share = max(self.share, self.progress.seconds / max(self.progress.seconds + self.left, 1e-9))
+            self.share = max(self.share, spent / max(spent + self.left, 1e-9))
         found: dict[str, Any] = {"phase": phase}
         if cost.learn(job.request, self.progress, planned):
-            found["cost"] = cost.sentence(planned, cost.pace(job.request))
+            again = planned * cost.pace(job.request)  # when all along the lines is known
+            found["cost"] = cost.sentence(planned, (spent + self.left if along.missing else again) / planned)
         elif phase == "done" and not self.progress.evaluated:
             found["cost"] = "Known from before"
         found |= {"message": message} if message else {}

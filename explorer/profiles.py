@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from typing import final
 
 import numpy as np
@@ -47,6 +47,17 @@ def profiles(request: Request, track: Track, check: Callable[[], None] = lambda:
             return
         for part in missing:
             part.compute(SLICE / len(missing), check)
+
+
+def known_of(lines: Mapping[str, Profile], each: int) -> tuple[int, int]:
+    """At how many places of all lines values are exact, and at how many they will be.
+
+    Args:
+        lines: Profiles by the name of their line.
+        each: Of places, one in so many will be exact (see ``measures.Measure``).
+    """
+    along = [profile["evaluated"] for profile in lines.values()]
+    return sum(int(one.sum()) for one in along), sum(len(one[::each]) for one in along)
 
 
 @final

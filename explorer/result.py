@@ -12,7 +12,7 @@ import xarray as xr
 import landscape_engine as le
 from explorer import sources
 from explorer.measures import Measure
-from explorer.profiles import Profile
+from explorer.profiles import Profile, known_of
 from explorer.state import Request
 from explorer.tracks import Track
 
@@ -58,8 +58,7 @@ class Result:
     @property
     def known(self) -> tuple[int, int]:
         """At how many places of all lines values are exact, and at how many they will be."""
-        along = [profile["evaluated"] for profile in self.profiles.values()]
-        return sum(int(one.sum()) for one in along), sum(len(one[:: self.measure.each]) for one in along)
+        return known_of(self.profiles, self.measure.each)
 
     def awaits(self, t: float, line: str) -> bool:
         """Whether exact values at a place on a line, or on either side of it, are still to come."""

@@ -14,7 +14,7 @@ import landscape_engine as le
 from explorer import jobs, sources
 from explorer import profiles as profiles_module
 from explorer.app import Explorer
-from explorer.job import FEW, Job
+from explorer.job import FEW, Along, Job
 from explorer.jobs import Runner
 from explorer.numbers import format_number
 from explorer.profiles import _between, profiles
@@ -366,6 +366,21 @@ def test_a_run_stands_still_while_no_browser_has_its_page_and_ends_with_its_sess
     runner.close()
     job.thread.join(10)
     assert not job.thread.is_alive()
+
+
+def test_what_is_left_counts_the_values_along_the_lines_and_a_run_like_it_does_without_them(runner):
+    job = runner._job = Job(runner, runner.state.request)
+    job.progress, job.along = le.Progress(100, 200, 1.0, 2.0, 0.02), Along(2.0, 50, 0.1)
+    runner.post(job, "running", "", None)
+    assert runner.left == pytest.approx(7.0) and runner.share == pytest.approx(0.3)
+    assert runner.state.cost == "About 10 s, some 200 evaluations"
+    job.progress, job.along = le.Progress(200, 200, 3.0, 0.0, 0.02), Along(0.0, 50)  # of which none was computed yet
+    runner.post(job, "running", "", None)
+    assert runner.left == pytest.approx(1.0)
+    job.along, job.refined = Along(7.0, 0, 0.1), True
+    runner.post(job, "running", "", None)
+    assert (runner.left, runner.share) == (0.0, 1.0)
+    assert runner.state.cost == "About 3 s, some 200 evaluations"
 
 
 def test_canceling_while_the_run_is_about_to_start_starts_nothing(runner, monkeypatch):

@@ -22,6 +22,7 @@ from .interpolation import Array
 from .record import Record
 from .refiner import Refiner
 
+MEMORY = 100  # points whose time tells that of those to come
 USUAL = 50  # nodes of a plane for one that is computed, where it is smooth
 
 
@@ -180,7 +181,7 @@ class _Run:
     ) -> None:
         self.subspace, self.strategy, self.drafting = subspace, strategy, drafting
         self.interval, self.progress, self.evaluated = interval, progress, 0
-        self.paces: dict[bool, float] = {}  # seconds that the last points took, of a draft and of true values
+        self.paces = {True: (0, 0.0), False: (0, 0.0)}  # of true values and of drafts: points, seconds of each
         self.likely = refiner.computed.size // (USUAL if refiner.tolerance else 1)
         evaluator = Evaluator(subspace, pipeline, strategy, drafting.last)
         self.record = Record(pipeline, driver, subspace, axes, refiner, evaluator)
@@ -243,13 +244,17 @@ class _Run:
             done, self.evaluated = done + len(some), self.evaluated + len(some)
             now = time.perf_counter()
             took = (now - began) / len(some)
-            self.paces[stage is self.record] = (took + self.paces.get(stage is self.record, took)) / 2
+            self._learn(stage is self.record, len(some), took)
             if self.progress is not None:
-                draft = self.paces[stage is self.record]
-                true = self.paces.get(True, draft)
-                left = (len(nodes) - done) * draft + ahead * true
-                self.progress(Progress(self.evaluated, planned, now - self.began, left, true))
+                now_each, each = self.paces[stage is self.record][1], self.paces[True][1] or self.paces[False][1]
+                left = (len(nodes) - done) * now_each + ahead * each
+                self.progress(Progress(self.evaluated, planned, now - self.began, left, each))
             yield took
+
+    def _learn(self, true: bool, count: int, took: float) -> None:
+        """Take the seconds of some points into the mean of their kind, in which old ones count for less and less."""
+        known, mean = self.paces[true]
+        self.paces[true] = (min(known + count, MEMORY), mean + (took - mean) * count / (known + count))
 
     def _ahead(self, stage: Draft | Record, asked: int) -> int:
         """How many evaluations will follow, as far as a draft tells: its nodes are computed again."""
