@@ -230,6 +230,10 @@ inside?.blur()
 """
 
 
+# Bokeh 3.9 clears its canvas from half a pixel on: what was once painted across its edge would stay there.
+CLEAN = ".bk-Canvas { clip-path: inset(1px 0 0 1px); }"
+
+
 def without_selection(figure: Plot) -> None:
     """Take away how Bokeh would draw what is not selected, or muted: nothing here ever is, and a page opens sooner."""
     for renderer in figure.renderers:

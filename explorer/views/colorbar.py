@@ -8,7 +8,7 @@ from bokeh.models import ColumnDataSource, FixedTicker, Range1d
 from bokeh.plotting import figure
 
 from explorer.numbers import format_level
-from explorer.theme import DARK, LIGHT, MAP_HERE, MAP_INK, apply_theme
+from explorer.theme import CLEAN, DARK, LIGHT, MAP_HERE, MAP_INK, apply_theme
 from explorer.views.layers import color_alone
 from explorer.views.picture import Picture
 
@@ -30,6 +30,7 @@ class ColorBar:
         self._bands = ColumnDataSource({"bottom": [], "top": [], "color": []})
         self._range = ColumnDataSource({"bottom": [], "top": []})
         self.figure = figure(
+            stylesheets=[CLEAN],
             width=WIDTH,
             height=top + height + bottom,
             x_range=Range1d(-8 / 14, 1),

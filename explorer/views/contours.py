@@ -22,6 +22,7 @@ from bokeh.models import (
 from bokeh.plotting import figure
 
 from explorer.theme import (
+    CLEAN,
     DARK,
     FONT,
     LIGHT,
@@ -326,6 +327,7 @@ class MapView:
 
 def _map_figure() -> figure:
     plot = figure(
+        stylesheets=[CLEAN],
         sizing_mode="stretch_width",
         height=HEIGHT + TOP + BOTTOM,
         x_range=Range1d(-1, 1),

@@ -13,7 +13,7 @@ from bokeh.plotting import figure
 from numpy.typing import NDArray
 
 from explorer.numbers import format_error, format_number, said_error
-from explorer.theme import DARK, LIGHT, apply_theme, without_outline
+from explorer.theme import CLEAN, DARK, LIGHT, apply_theme, without_outline
 from explorer.views.key import BEST
 from explorer.views.ticks import drawn, tick_values
 
@@ -104,6 +104,7 @@ class CurveView:
         self._table = ColumnDataSource({name: [] for name in names})
         self._nodes, self._best = (ColumnDataSource({"x": [], "y": []}) for _ in range(2))
         self.figure = figure(
+            stylesheets=[CLEAN],
             sizing_mode="stretch_width",
             height=TOP + HEIGHT + BOTTOM,
             x_range=Range1d(-1, 1),

@@ -12,7 +12,7 @@ from bokeh.models import ColumnDataSource, FixedTicker, GlyphRenderer, Range1d, 
 from bokeh.plotting import figure
 
 from explorer.numbers import format_number
-from explorer.theme import DARK, FONT, LIGHT, apply_theme, without_selection
+from explorer.theme import CLEAN, DARK, FONT, LIGHT, apply_theme, without_selection
 from explorer.views.cards import text
 from explorer.views.layers import fill
 from explorer.views.lines import STYLES, Array, ProfilePicture
@@ -35,8 +35,6 @@ span { display: inline-flex; align-items: center; gap: 6px; }
 """
 # Under the curves, and over them in a window so low that it would be out of sight there.
 IN_SIGHT = "@media (max-height: 880px) { .bk-slide { order: -1; } }"
-# Bokeh 3.9 clears its canvas from half a pixel on: what was once painted across its edge would stay there.
-CLEAN = ".bk-Canvas { clip-path: inset(1px 0 0 1px); }"
 _SAMPLE = """<svg width="26" height="4"><path d="M0 2H26" stroke="currentColor" stroke-width="{}"
 stroke-dasharray="{}"/></svg>"""
 

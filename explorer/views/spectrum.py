@@ -13,7 +13,7 @@ from bokeh.plotting import figure
 from explorer.numbers import format_error, format_number
 from explorer.spectrum import TOLERANCE, Spectrum
 from explorer.state import SET_NAMES
-from explorer.theme import DARK, LIGHT, apply_theme
+from explorer.theme import CLEAN, DARK, LIGHT, apply_theme
 from explorer.views.cards import text
 from explorer.views.ticks import tick_values
 
@@ -40,6 +40,7 @@ class SpectrumView:
         self._table = ColumnDataSource({"x": [], "y": [], "floor": []})
         self._marks = ColumnDataSource({"x": [], "y": []})
         self.figure = figure(
+            stylesheets=[CLEAN],
             sizing_mode="stretch_width",
             height=HEIGHT + BOTTOM,
             min_border_left=LEFT,
