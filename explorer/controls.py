@@ -59,7 +59,7 @@ WORDS_CSS = """
 :host { font: 400 var(--fs-caption)/1.35 var(--font); color: var(--ink-2); }
 h3 { margin: 0; font-size: var(--fs-small); font-weight: 600; color: var(--ink); }
 """
-FULL = "calc(100dvh - 5rem)"  # of the window below the header
+FULL = {"xs": "calc(100dvh - 1.5rem)", "sm": "calc(100dvh - 5rem)"}  # of the window, or of what is below the header
 FOOT_CSS = """
 :host { position: sticky; bottom: 0; z-index: 1; background: var(--card); border-top: 1px solid var(--hair);
   margin-top: auto; }
@@ -309,12 +309,7 @@ def _sections(state: State, *beside_model: Any) -> list[pn.Column]:
                 state, lambda now: f"{now.measures.get(now.metric, MEASURES[now.metric]).help}.", "metric", "measures"
             ),
             choice(state.param.scale, options=scales, visible=log, **WIDE),
-            _help(
-                log.rx.where(
-                    "Color scale: log tells small values apart, as on the floor of a valley.",
-                    "It is drawn on a linear scale.",
-                )
-            ),
+            _help(log.rx.where("Color scale: log tells small values apart.", "It is drawn on a linear scale.")),
         ],
         [
             _heading("Where to look"),

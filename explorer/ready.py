@@ -83,7 +83,7 @@ class Anteroom:
             request is not None
             and token is not None
             and "." not in token  # behind which the signature would stand
-            and request.path == self._context.url
+            and request.path.endswith(self._context.url)  # after a prefix, if the server has one
             and not (request.arguments or request.cookies.keys() & {"user", "is_guest"})
             and "Bokeh-Session-Id" not in request.headers
             and not pn.config.reuse_sessions

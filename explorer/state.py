@@ -127,9 +127,7 @@ class State(param.Parameterized):
         objects=RESOLUTIONS,
         doc="Nodes on each axis. Those that can be predicted well enough are not computed.",
     )
-    scale = param.Selector(
-        default="log", objects=["log", "linear"], doc="Log tells small values apart, as on the floor of a valley."
-    )
+    scale = param.Selector(default="log", objects=["log", "linear"], doc="Log tells small values apart.")
     extent = param.Number(
         default=1.0,
         bounds=(0, 100),

@@ -120,6 +120,7 @@ def _surfaces(colors: dict[str, str]) -> dict[str, Any]:
         "backgroundColor": colors["card"],
         "backgroundImage": "none",
         "borderRight": f"1px solid {colors['hair']}",
+        ".MuiDrawer-modal > & > .MuiToolbar-root": {"display": "none"},  # room for a header that it covers there
     }
     unmeasured = {"visibility": "var(--drawer)"}  # until the header has told the page that it is narrow
     card = {"border": f"1px solid {colors['hair']}", "borderRadius": 10, "boxShadow": "none"}

@@ -77,6 +77,15 @@ def test_pages_are_made_before_they_are_asked_for_and_others_once_the_server_res
     assert len({first, second, third, themed, named}) == 5
 
 
+def test_what_stands_ready_is_given_behind_a_prefix_too(monkeypatch):
+    monkeypatch.setattr(ready, "READY", 1)
+    built = []
+    with served(built, lambda port: cli.serve(port, threaded=True, verbose=False, prefix="class")) as address:
+        until(lambda: built)
+        get(address.replace("/explorer", "/class/explorer"))
+        assert len(built) == 1
+
+
 def test_who_asks_for_a_signed_session_gets_one():
     key = {"secret_key": b"of the server", "sign_sessions": True}
     built = []
