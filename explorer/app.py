@@ -84,6 +84,8 @@ class Explorer(pn.viewable.Viewer):
             self._lowered = 0  # resolution that was lowered for a policy, which the next model gets back
             self._suit()
             self._keep(choices)
+            if "tolerance" not in choices:
+                self.state.tolerance = MEASURES[self.state.metric].tolerance
         self.runner = Runner(self.state)
         self.host = Host()
         early = self._open()  # it computes while what shows it is made
@@ -118,7 +120,7 @@ class Explorer(pn.viewable.Viewer):
         last, offered, counts, places = len(source.steps) - 1, source.offered, source.counts, source.places
         splits = source.splits
         metric = state.metric if state.metric in offered else offered[0]
-        self._lowered = resolution if MEASURES[metric].noisy else 0
+        self._lowered = resolution if MEASURES[metric].rough else 0
         state.param.update(first=0, second=0, third=0)
         state.steps = source.steps
         state.param.update(
@@ -133,7 +135,7 @@ class Explorer(pn.viewable.Viewer):
             metric=metric,
             samples=state.samples if state.samples in counts else 0,
             subspace=state.subspace if state.subspace in places and state.subspace != usual else places[0],
-            resolution=min(resolution, COARSE) if MEASURES[metric].noisy else resolution,
+            resolution=min(resolution, COARSE) if MEASURES[metric].rough else resolution,
         )
         self.source = source
 

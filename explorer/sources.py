@@ -37,6 +37,7 @@ DERIVED_METRICS: dict[str, tuple[Callable[..., Metric], dict[str, Any]]] = {
     "lambda_min": (engine.SmallestCurvature, NEARER),
     "convexity_ratio": (engine.ConvexityRatio, NEARER),
     "hessian_trace": (engine.HessianTrace, {}),
+    "curvature_positivity": (engine.CurvaturePositivity, {"weighted": True, "probes": 4, "steps": 40}),
     "sam_sharpness": (engine.SAMSharpness, {}),
     "adaptive_sharpness": (engine.AdaptiveSharpness, {}),
     "keskar_sharpness": (engine.KeskarSharpness, {}),

@@ -74,6 +74,22 @@ def test_the_first_picture_of_a_slow_model_is_a_draft_and_the_last_one_is_not(ru
     assert int(state.result.landscape["evaluated"].sum()) >= 81
 
 
+def test_the_positive_share_of_the_curvature_is_that_of_all_eigenvalues_as_far_as_its_probes_tell():
+    source = sources.load("spirals_mlp")
+    here = le.wrap_model(source.sample.model)
+    loss, *_, share = source.metrics("train", 0, "curvature_positivity")
+    values = np.linalg.eigvalsh(np.asarray(le.metrics.Hessian(loss)(here)))
+    estimate = share.estimate(here)
+    assert share.name == "train_curvature_positivity" and 0 < estimate.stderr < 0.03
+    assert estimate.value == pytest.approx(values[values > 0].sum() / np.abs(values).sum(), abs=3 * estimate.stderr)
+
+
+def test_a_metric_that_is_chosen_at_once_has_its_usual_tolerance_unless_another_is_given(monkeypatch):
+    monkeypatch.setattr(Runner, "start", lambda *given: None)
+    assert Explorer(metric="accuracy").state.tolerance == 2.0 and Explorer().state.tolerance == 0.5
+    assert Explorer(metric="accuracy", tolerance=0.5).state.tolerance == 0.5
+
+
 @pytest.mark.parametrize("model", names())
 def test_the_first_surface_of_a_sample_model_is_whole_after_81_evaluations_at_most(model, monkeypatch):
     told, post = [], Runner.post
