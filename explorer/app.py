@@ -253,8 +253,8 @@ class Explorer(pn.viewable.Viewer):
             if len(result.track.stops) > 1:
                 self.profile.slider.follow(result.track, self.state.t)
                 self.profile.show(profile_of(result, picture.value_at(result.path)[0]))
-                self.profile_note.object = path_note(result)
             self.header.subtitle = subtitle(result)
+            self._note()
         self.runner.look_around()
 
     def _dress(self) -> None:
@@ -273,8 +273,13 @@ class Explorer(pn.viewable.Viewer):
 
     def _look_around(self) -> None:
         """Tell what is at the marker, now and when more is known."""
+        self._note()
         self.marker.tell()
         self.runner.look_around()
+
+    def _note(self) -> None:
+        if self.shown is not None and len(self.shown.track.stops) > 1:
+            self.profile_note.object = path_note(self.shown, self.state.marker)
 
     def _follow(self, result: Result) -> None:
         """Put the marker where another track begins to be of interest."""

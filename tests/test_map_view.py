@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import re
 from types import SimpleNamespace
 
 import numpy as np
@@ -14,7 +15,7 @@ from explorer import sources
 from explorer.measures import MEASURES
 from explorer.numbers import format_error, format_number, said_error
 from explorer.result import Result
-from explorer.state import State
+from explorer.state import Marker, State
 from explorer.theme import DARK, FATHOM
 from explorer.tracks import Connection, TrainingPath
 from explorer.views.contours import MapView
@@ -26,7 +27,7 @@ from explorer.views.lines import STYLES, Bracket, Drawn, ProfilePicture
 from explorer.views.names import names
 from explorer.views.picture import Mark, Picture, Stroke
 from explorer.views.profile import ProfileView, _beside
-from explorer.views.results import _marks, barrier_of, picture_of
+from explorer.views.results import _marks, barrier_of, path_note, picture_of
 from explorer.views.surface import Surface3D
 from page import marked
 
@@ -251,6 +252,28 @@ def test_a_barrier_is_the_largest_height_above_the_straight_line_between_the_end
     found.profiles = {"straight": {"train_accuracy": values, "evaluated": t > -1}}
     assert barrier_of(found) is None
     assert {mark.kind for mark in _marks(found)} == {"final", "shadow"}
+
+
+def test_between_two_checkpoints_it_is_told_how_the_value_changes() -> None:
+    along = {"train_loss": np.array([1.0, 2.0, 1.5, 0.25, 0.5, 0.6, 0.7, 0.8, 1.0])}
+    found = SimpleNamespace(
+        request=State(metric="loss").request,
+        measure=MEASURES["loss"],
+        track=TrainingPath({}, (0, 10, 20)),
+        known=(9, 9),
+        profile=along,
+    )
+
+    def note(t: float, picked: tuple[float, float] | None = None) -> str:
+        return re.sub("<.*?>", "", path_note(found, Marker(t, picked)))
+
+    assert note(0.3) == "checkpoint 1 to 2: 1.00 falls to 0.500, up to 2.00 and down to 0.250 between"
+    assert note(1.75) == "checkpoint 2 to 3: 0.500 rises to 1.00, nothing beyond between"
+    assert note(1.0) == note(0.3, (0.0, 0.0)) == "checkpoints evenly spaced"
+    found.measure = MEASURES["lambda_max"]  # known at the checkpoints only
+    assert note(0.3) == "checkpoints evenly spaced"
+    found.known = 4, 9
+    assert note(0.3) == "exact at 4 of 9 places"
 
 
 def test_the_text_beside_a_bracket_keeps_away_from_a_line_that_passes_between_two_values() -> None:

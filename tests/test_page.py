@@ -8,6 +8,7 @@ import pytest
 from playwright.sync_api import expect
 from scipy.interpolate import RegularGridInterpolator
 
+from explorer.numbers import format_number
 from explorer.theme import DARK
 from page import DEEP, assert_fits, choose, marked, pixel, wait
 
@@ -428,3 +429,9 @@ def test_in_a_low_window_the_slider_is_in_sight_and_on_a_phone_the_model_has_its
     expect(page.get_by_text("digits_mlp, trajectory plane").first).to_be_visible()
     page.locator("input[type=range]").first.press("Home")
     wait(page, lambda: explorer.state.marker.t == 0)
+    page.get_by_text("checkpoints evenly spaced").wait_for()
+    page.locator("input[type=range]").first.click(position={"x": 104, "y": 10})  # between two checkpoints
+    wait(page, lambda: explorer.state.t % 1)
+    k = int(explorer.state.t)
+    values = explorer.state.result.profile["train_loss"][4 * k : 4 * k + 5 : 4]
+    page.get_by_text("{} falls to {}".format(*map(format_number, values))).wait_for()

@@ -33,12 +33,28 @@ def subtitle(result: Result) -> str:
     return f"{result.source.label}, {place}, {result.measure.of(SET_NAMES[request.split])}"
 
 
-def path_note(result: Result) -> str:
-    """HTML: at how many places along the track values are exact while some are missing, then how its axis runs."""
-    known, wanted = result.known
-    axis = f"{result.track.stop}s evenly spaced" if result.track.stop else ""
-    words = f"exact at {known} of {wanted} places" if known < wanted else axis
+def path_note(result: Result, at: Marker) -> str:
+    """HTML: at how many places along the track values are exact while some are missing, then what is at the marker.
+
+    Between two checkpoints that is how the value changes from one to the other; elsewhere, how the axis runs.
+    """
+    track, (known, wanted) = result.track, result.known
+    if known < wanted:
+        words = f"exact at {known} of {wanted} places"
+    elif track.stop and at.picked is None and at.t % 1 and result.measure.each == 1:
+        words = _between(result, int(at.t))
+    else:
+        words = f"{track.stop}s evenly spaced" if track.stop else ""
     return f"<span class='note'>{words}</span>"
+
+
+def _between(result: Result, k: int) -> str:
+    """How the value changes from a stop to the next one, as far as three places between them tell."""
+    start, *inside, end = result.profile[_variable(result)][PER_INTERVAL * k : PER_INTERVAL * (k + 1) + 1].tolist()
+    beyond = [f"up to {format_number(max(inside))}"] * (max(inside) > max(start, end))
+    beyond += [f"down to {format_number(min(inside))}"] * (min(inside) < min(start, end))
+    moves = f"{format_number(start)} {'falls' if end < start else 'rises'} to {format_number(end)}"
+    return f"<i>{result.track.stop}</i> {k + 1} to {k + 2}: {moves}, {' and '.join(beyond) or 'nothing beyond'} between"
 
 
 def _variable(result: Result) -> str:
