@@ -30,6 +30,7 @@ from explorer.views.curve import CurvePicture, CurveView, curve_key
 from explorer.views.header import Header
 from explorer.views.host import Host
 from explorer.views.key import map_key, points_key
+from explorer.views.layers import COLORS_ALONE
 from explorer.views.marker import MarkerView
 from explorer.views.movement import MovementView
 from explorer.views.picture import Picture
@@ -189,6 +190,7 @@ class Explorer(pn.viewable.Viewer):
         watch(lambda event: self._nodes(), "show_nodes")
         watch(lambda event: setattr(self.surface, "exaggeration", event.new), "relief")
         watch(lambda event: self.map.draw_lines_only(event.new == "Lines"), "contours")
+        watch(lambda *events: self._color_surface(), ["contours", "dark"])
         watch(lambda *events: self._seek_points(), ["show_points", "phase"])
         watch(lambda *events: self._show(self.state.result), ["show_points", "marking", "basins"])
         self.map.figure.on_event(RangesUpdate, self._zoom)
@@ -333,6 +335,10 @@ class Explorer(pn.viewable.Viewer):
         for view in (self.map, self.curve, self.profile, self.spectrum):
             view.paint(self.state.dark)
         self.surface.dark = self.header.dark = self.state.dark
+
+    def _color_surface(self) -> None:
+        """Give the surface the colors of the map, whose lines alone have those that are seen on the page."""
+        self.surface.palette = COLORS_ALONE[self.state.dark] if self.state.contours == "Lines" else FATHOM
 
     def _seek_points(self) -> None:
         """Look for minima and saddles once the run is done, if they are wanted and not known."""

@@ -11,6 +11,7 @@ from playwright.sync_api import expect
 import sample_models
 from explorer import sources
 from explorer.numbers import format_number
+from explorer.theme import FATHOM
 from page import choose, drag, pixel, wait
 
 SLIDER = "input[type=range][aria-label='Position on the training path']"
@@ -117,8 +118,11 @@ def test_contours_are_bands_or_lines_and_the_surface_is_as_high_as_wanted(visit)
     page.get_by_role("button", name="Lines").click()
     wait(page, lambda: len(set(explorer.map._lines.data["color"])) > len(set(lines["color"])))  # of their levels
     assert explorer.map._filled.glyph.fill_color != "color"
+    wait(page, lambda: explorer.surface.palette[::255] == [FATHOM[0], FATHOM[166]])  # as on the bar
     assert [len(x) for x in explorer.map._lines.data["xs"]] == [len(x) for x in lines["xs"]]  # the same lines
     camera = page.evaluate("deep('.surface3d')[0].dataset.camera")
+    page.get_by_role("button", name="Bands").click()
+    wait(page, lambda: explorer.surface.palette == FATHOM)
     page.get_by_role("button", name="2×").click()
     page.wait_for_function(f"deep('.surface3d')[0].dataset.camera !== '{camera}'")
     assert explorer.surface.exaggeration == 2.0

@@ -53,9 +53,7 @@ def test_what_lies_on_the_map_is_seen_on_all_its_colors():
 
 @THEMES
 def test_a_contour_line_is_seen_where_there_are_no_bands(colors):
-    first, last = COLORS_ALONE[colors is DARK]
-    shown = [FATHOM[round((first + share / 20 * (last - first)) * 255)] for share in range(21)]
-    assert min(contrast(color, colors["card"]) for color in shown) >= 2.2
+    assert min(contrast(color, colors["card"]) for color in COLORS_ALONE[colors is DARK]) >= 2.2
 
 
 @THEMES

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 
 from bokeh.models import ColumnDataSource, FixedTicker, Range1d
 from bokeh.plotting import figure
@@ -56,7 +57,7 @@ class ColorBar:
             source=self.pointer, marker="triangle", angle=-math.pi / 2, size=11, fill_color=MAP_HERE, level="overlay"
         )
 
-    def show(self, picture: Picture, alone: tuple[float, float] | None = None) -> None:
+    def show(self, picture: Picture, alone: Sequence[str] | None = None) -> None:
         """Draw the bands of a picture; the pointer stays.
 
         Args:

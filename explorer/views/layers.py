@@ -44,16 +44,20 @@ _SIGNS: dict[str, list[dict[str, Any]]] = {  # of the marks, from the back to th
 }
 ARM = 8  # px from the middle of a cross to the end of its casing
 _LINE_WIDTHS = {True: 1.15, False: 0.75}
-COLORS_ALONE = {True: (0.35, 1.0), False: (0.0, 0.65)}  # by whether the page is dark
+SEEN = {
+    True: (0.35, 1.0),
+    False: (0.0, 0.65),
+}  # part of the colormap that lines alone show on a dark page, or a light one
+COLORS_ALONE = {dark: [FATHOM[round(k)] for k in np.linspace(*ends, 256) * 255] for dark, ends in SEEN.items()}
 _LINE_ALPHAS = {True: 0.62, False: 0.30}
 
 
-def line_columns(picture: Picture, alone: tuple[float, float] | None = None) -> dict[str, list[Any]]:
+def line_columns(picture: Picture, alone: Sequence[str] | None = None) -> dict[str, list[Any]]:
     """Two rows a level, solid and dashed; a NaN ends each run.
 
     Args:
         picture: What is drawn.
-        alone: The part of the colormap that is seen on the page: where there are no bands, lines have its colors.
+        alone: Colors that lines have where there are no bands, from low to high.
     """
     rows, lines = [], picture.lines()
     for dash, level in product(([], [4, 3]), picture.levels):
@@ -69,11 +73,10 @@ def line_columns(picture: Picture, alone: tuple[float, float] | None = None) -> 
     return _columns(rows, LINE)
 
 
-def color_alone(picture: Picture, z: float, seen: tuple[float, float]) -> str:
-    """The color of a transformed value where there are no bands: of the part of the colormap that is seen there."""
-    first, last = seen
+def color_alone(picture: Picture, z: float, palette: Sequence[str]) -> str:
+    """The color of a transformed value where there are no bands."""
     share = (z - picture.low) / (picture.high - picture.low)
-    return FATHOM[round((first + share * (last - first)) * (len(FATHOM) - 1))]
+    return palette[round(share * (len(palette) - 1))]
 
 
 def stroke_columns(picture: Picture) -> dict[str, list[Any]]:
