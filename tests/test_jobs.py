@@ -1,6 +1,7 @@
 """State and jobs, without a screen."""
 
 import math
+import re
 import sys
 import threading
 import time
@@ -14,7 +15,7 @@ import landscape_engine as le
 from explorer import jobs, sources
 from explorer import profiles as profiles_module
 from explorer.app import Explorer
-from explorer.job import FEW, Along, Job
+from explorer.job import Along, Job
 from explorer.jobs import Runner
 from explorer.numbers import format_number
 from explorer.profiles import _between, profiles
@@ -107,8 +108,9 @@ def test_the_first_surface_of_a_sample_model_is_whole_after_81_evaluations_at_mo
     true = int(first.landscape["evaluated"].sum())
     rest = first.progress.evaluated - true  # of a draft, which takes some of the examples
     assert true >= 9 and rest in (0, 81)
-    assert rest == 0 or f"{FEW} of 600 examples" in first.landscape.attrs["draft"]
-    assert true + rest * FEW / 600 <= 81
+    if rest:  # on how busy a machine is depends whether there is one
+        some, every = re.search(r"(\d+) of ([\d,]+) examples", first.landscape.attrs["draft"]).groups()
+        assert true + rest * int(some) / int(every.replace(",", "")) <= 81
     assert first.landscape.sizes == {"alpha": request.resolution, "beta": request.resolution}
     assert first.landscape[f"{request.split}_{request.metric}"].notnull().all()
 
