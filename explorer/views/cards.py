@@ -43,8 +43,8 @@ h2 { font-size: var(--fs-title); font-weight: 600; color: var(--ink); margin: 0;
 .row span { display: inline-flex; align-items: center; gap: 6px; } .row > span:last-child { margin-left: auto; }
 .note { line-height: 32px; white-space: nowrap; }
 .note i { font-style: normal; }
-@media (max-width: 600px) { .note { display: block; max-width: calc(100vw - 13.6rem); white-space: normal;
-  line-height: 1.3; text-align: right; } .note i { display: none; } }
+@media (max-width: 600px) { .note { display: grid; align-content: center; min-height: 36px; text-align: right;
+  max-width: calc(100vw - 13.6rem); white-space: normal; line-height: 1.3; } .note i { display: none; } }
 .lines > span:last-child { margin-left: 0; } .below { margin-top: 2px; } svg { flex: none; }
 .fit { flex: 1 1 16.5em; height: 1.35em; overflow: hidden; display: flex; flex-wrap: wrap; gap: 0 12px; }
 """
