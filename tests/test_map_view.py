@@ -267,8 +267,8 @@ def test_between_two_checkpoints_it_is_told_how_the_value_changes() -> None:
     def note(t: float, picked: tuple[float, float] | None = None) -> str:
         return re.sub("<.*?>", "", path_note(found, Marker(t, picked)))
 
-    assert note(0.3) == "checkpoint 1 to 2: 1.00 falls to 0.500, up to 2.00 and down to 0.250 between"
-    assert note(1.75) == "checkpoint 2 to 3: 0.500 rises to 1.00, nothing beyond between"
+    assert note(0.3) == "checkpoints 1 to 2: 1.00 falls to 0.500, up to 2.00 and down to 0.250 in between"
+    assert note(1.75) == "checkpoints 2 to 3: 0.500 rises to 1.00, always within that range"
     assert note(1.0) == note(0.3, (0.0, 0.0)) == "checkpoints evenly spaced"
     found.measure = MEASURES["lambda_max"]  # known at the checkpoints only
     assert note(0.3) == "checkpoints evenly spaced"

@@ -54,7 +54,8 @@ def _between(result: Result, k: int) -> str:
     beyond = [f"up to {format_number(max(inside))}"] * (max(inside) > max(start, end))
     beyond += [f"down to {format_number(min(inside))}"] * (min(inside) < min(start, end))
     moves = f"{format_number(start)} {'falls' if end < start else 'rises'} to {format_number(end)}"
-    return f"<i>{result.track.stop}</i> {k + 1} to {k + 2}: {moves}, {' and '.join(beyond) or 'nothing beyond'} between"
+    between = f"{' and '.join(beyond)} in between" if beyond else "always within that range"
+    return f"<i>{result.track.stop}s</i> {k + 1} to {k + 2}: {moves}, {between}"
 
 
 def _variable(result: Result) -> str:
