@@ -427,6 +427,8 @@ def test_in_a_low_window_the_slider_is_in_sight_and_on_a_phone_the_model_has_its
     page.wait_for_function(f"innerHeight === 1000 && {slider}.top > {low['top']} + 100")
     page.set_viewport_size({"width": 390, "height": 720})
     expect(page.get_by_text("digits_mlp, trajectory plane").first).to_be_visible()
+    wait(page, lambda: explorer.profile.slider.narrow)
+    page.wait_for_function("!deep('.MuiModal-root').length")  # the drawer keeps the focus until it has closed
     page.locator("input[type=range]").first.press("Home")
     wait(page, lambda: explorer.state.marker.t == 0)
     page.get_by_text("checkpoints evenly spaced").wait_for()
