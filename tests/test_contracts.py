@@ -34,7 +34,7 @@ METRICS = {
     "bowl": lambda x, y, size: Bowl(),  # the ancestor's form: a subclass with __call__
 }
 ELSEWHERE = """
-AdaptiveSharpness BetaSmoothness ConvexityRatio CurvaturePositivity ExpectedReturn GradientNorm
+AdaptiveSharpness AlongGradient BetaSmoothness ConvexityRatio CurvaturePositivity ExpectedReturn GradientNorm
 GradientPredictiveness Hessian HessianIndex HessianTrace KeskarSharpness LargestCurvature LossGradient
 LossPerturbations PrincipalCurvatures RegularizedLoss SAMSharpness SmallestCurvature SpectralDensity
 """.split()  # in test_reinforcement, which needs no examples, and in test_hessian, against dense derivatives

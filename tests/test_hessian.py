@@ -367,6 +367,26 @@ def test_pairs_along_a_path_are_those_of_the_gradients():
     )
 
 
+def test_along_the_gradient_a_pair_is_that_of_a_step_down():
+    matrix, theta = np.array([[2.0, 1.0], [1.0, -3.0]]), np.array([2.0, -1.0])
+    gradient = matrix @ theta
+    curved = np.linalg.norm(matrix @ gradient) / np.linalg.norm(gradient)
+    loss, model = Quadratic(matrix), numbers(*theta)
+    change = metrics.AlongGradient(metrics.GradientPredictiveness(loss), 0.3)
+    assert change.name == "gradient_predictiveness" and measured(change, model) == pytest.approx(0.3 * curved)
+    assert measured(metrics.AlongGradient(metrics.BetaSmoothness(loss), 0.3), model) == pytest.approx(curved)
+    _, slope, hessian_of_net = dense("plain")
+    short = metrics.AlongGradient(metrics.BetaSmoothness(Loss(F.cross_entropy, *data())), 1e-5)
+    expected = np.linalg.norm(hessian_of_net @ slope) / np.linalg.norm(slope)
+    assert measured(short, net("plain")) == pytest.approx(expected, rel=1e-3)
+    assert measured(change, numbers(0.0, 0.0)) == 0
+    assert np.isnan(measured(metrics.AlongGradient(metrics.BetaSmoothness(loss)), numbers(0.0, 0.0)))
+    with pytest.raises(le.ChoiceError, match="pair must be GradientPredictiveness or BetaSmoothness"):
+        metrics.AlongGradient(metrics.GradientNorm(loss))
+    with pytest.raises(le.ChoiceError, match="rho must be a finite number above 0"):
+        metrics.AlongGradient(metrics.BetaSmoothness(loss), 0.0)
+
+
 def test_sharpness_of_a_quadratic_is_known():
     matrix, theta = np.diag([1.0, 4.0]), np.array([2.0, -1.0])
     gradient, value = matrix @ theta, theta @ matrix @ theta / 2

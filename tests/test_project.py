@@ -19,8 +19,8 @@ hessian_directions linear_interpolation load optimizer_directions over_seeds pat
 random_line random_plane refine save topology wrap_arrays wrap_keras wrap_model wrap_sklearn
 """.split()
 METRICS = """
-Accuracy AdaptiveSharpness BetaSmoothness ConvexityRatio CurvatureMetric CurvaturePositivity DerivedMetric Estimate
-EstimatedMetric ExampleMetric Examples ExpectedReturn GradientNorm GradientPredictiveness Hessian HessianIndex
+Accuracy AdaptiveSharpness AlongGradient BetaSmoothness ConvexityRatio CurvatureMetric CurvaturePositivity DerivedMetric
+Estimate EstimatedMetric ExampleMetric Examples ExpectedReturn GradientNorm GradientPredictiveness Hessian HessianIndex
 HessianTrace KeskarSharpness LargestCurvature Loss LossGradient LossPerturbations Metric MetricPipeline
 PairMetric PrincipalCurvatures RegularizedLoss SAMSharpness SmallestCurvature SpectralDensity
 TokenCrossEntropy TokenNLL

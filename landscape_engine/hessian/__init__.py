@@ -8,9 +8,10 @@ A network's Hessian has as many rows as the network has parameters, so it is nev
 from .lanczos import Eigenpairs
 from .objective import Objective, Part
 from .operators import OPERATORS, GaussNewtonOperator, HessianOperator, Operator
-from .spectrum import Density, Sampled, dense, density, eigenpairs, eigenvalues, index, trace
+from .spectrum import COUNTED, Density, Sampled, dense, density, eigenpairs, eigenvalues, index, trace
 
 __all__ = [
+    "COUNTED",
     "OPERATORS",
     "Density",
     "Eigenpairs",

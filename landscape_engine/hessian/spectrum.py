@@ -18,6 +18,7 @@ from .operators import Operator
 
 DENSE_BELOW = 64  # up to this size all products are cheaper than an iteration
 SMALL = 512  # up to this size all eigenvalues are computed where the sign of each counts
+COUNTED = 1024  # and up to this one where it is counted, which takes less time than the smallest ones do
 LARGEST_DENSE = 8192  # rows of a matrix that is formed: half a GiB
 
 
@@ -150,7 +151,7 @@ def index(operator: Operator) -> float:
         Nocedal, Wright 2006, Numerical Optimization, section 2.1.
     """
     n, count = operator.size, 4
-    while 4 * count < n and n > SMALL:
+    while 4 * count < n and n > COUNTED:
         ends = eigenpairs(operator, 1, count).values
         if not np.isfinite(ends).all():
             return float("nan")

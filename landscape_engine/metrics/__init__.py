@@ -12,6 +12,7 @@ from .curvature import (
 )
 from .data import Examples
 from .gradients import (
+    AlongGradient,
     BetaSmoothness,
     DerivedMetric,
     GradientNorm,
@@ -43,6 +44,7 @@ __all__ = [
     "TokenCrossEntropy",
     "TokenNLL",
     # of first order
+    "AlongGradient",
     "BetaSmoothness",
     "DerivedMetric",
     "GradientNorm",

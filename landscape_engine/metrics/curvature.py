@@ -240,8 +240,8 @@ class ConvexityRatio(_Extreme):
 class HessianIndex(CurvatureMetric):
     r"""The index :math:`\#\{\lambda_i < 0\}`: in how many independent directions the loss curves down.
 
-    0 at a minimum, 1 or more at a saddle point. All eigenvalues are computed up to 512 parameters, and where many are
-    negative; else only the smallest ones.
+    0 at a minimum, 1 or more at a saddle point. All eigenvalues are computed up to 1,024 parameters, and where many
+    are negative; else only the smallest ones.
 
     Args:
         loss: See ``DerivedMetric``.

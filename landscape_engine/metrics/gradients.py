@@ -18,6 +18,13 @@ from .base import Metric, PairMetric
 Array = NDArray[np.float64]
 
 
+def above_zero(name: str, value: float) -> float:
+    """The value, if it is a finite number above 0; else a ``ChoiceError`` about what has this name."""
+    if not 0 < value < float("inf"):
+        raise ChoiceError(name, value, "a finite number above 0")
+    return float(value)
+
+
 class DerivedMetric(Metric):
     """A metric that is derived from a loss as a function of the parameters.
 
@@ -148,8 +155,7 @@ class LossPerturbations(DerivedMetric):
         super().__init__(loss, parameters, name=name)
         if n_directions < 1:
             raise ChoiceError("n_directions", n_directions, "1 or more")
-        if not 0 < alpha < float("inf"):
-            raise ChoiceError("alpha", alpha, "a finite distance above 0")
+        above_zero("alpha", alpha)
         self.dims = ("direction", "side") if two_sided else ("direction",)
         self._count, self._seed, self._steps = n_directions, seed, (alpha, -alpha) if two_sided else (alpha,)
 
@@ -224,3 +230,43 @@ class BetaSmoothness(_GradientPair):
         start, end = (flatten(select(m.parameters, self.parameters)).double() for m in (a, b))
         distance = float(torch.linalg.vector_norm(end - start))
         return self._change(a, b) / distance if distance else float("nan")
+
+
+@final
+class AlongGradient(DerivedMetric):
+    r"""A quantity of two neighboring points, of a point and where a step down the gradient leads from it.
+
+    :math:`q(\theta, \theta - \rho \, g / \|g\|)` with :math:`g = \nabla L(\theta)`. So what is known of pairs along a
+    path is known at every point of a plane too: with ``BetaSmoothness`` about the curvature along the gradient,
+    :math:`\|H g\| / \|g\|`, to which it tends for small steps.
+
+    Args:
+        pair: The quantity, for instance ``BetaSmoothness(loss)``; the gradient is that of its loss.
+        rho: Length of the step, in units of the parameters.
+        name: Variable name in results; that of the quantity by default.
+
+    Raises:
+        ChoiceError: If the quantity is not one of pairs, or the step not above 0.
+
+    References:
+        Santurkar, Tsipras, Ilyas, Madry 2018, How Does Batch Normalization Help Optimization? (arXiv 1805.11604),
+        section 3, which measures both quantities along the gradient's direction.
+    """
+
+    name = "along_gradient"
+
+    def __init__(self, pair: GradientPredictiveness | BetaSmoothness, rho: float = 0.05, *, name: str = "") -> None:
+        if not isinstance(pair, _GradientPair):
+            raise ChoiceError("pair", type(pair).__name__, "GradientPredictiveness or BetaSmoothness")
+        super().__init__(pair.loss, pair.parameters, name=name or pair.name)
+        self._pair, self._rho = pair, above_zero("rho", rho)
+        self.long_name = f"{pair.long_name} along the gradient"
+        self.positive, self.bounds = pair.positive, pair.bounds
+
+    def __call__(self, model_wrapper: ModelWrapper) -> float:
+        """The value; that of two equal points where the gradient is 0."""
+        gradient, chosen = self.gradient(model_wrapper), select(model_wrapper.parameters, self.parameters)
+        length = torch.linalg.vector_norm(gradient)
+        step = self._rho * gradient / length if length else gradient
+        moved = unflatten(flatten(chosen).double() - step, chosen)
+        return self._pair.pair(model_wrapper, model_wrapper.at({**model_wrapper.parameters, **moved}))

@@ -15,13 +15,7 @@ from ..hessian import Part
 from ..models import ModelWrapper, Selection, select
 from ..parameters import flatten, unflatten
 from .base import Estimate, EstimatedMetric, Metric
-from .gradients import Array, DerivedMetric, objective
-
-
-def _above_zero(name: str, value: float) -> float:
-    if not 0 < value < float("inf"):
-        raise ChoiceError(name, value, "a finite number above 0")
-    return float(value)
+from .gradients import Array, DerivedMetric, above_zero, objective
 
 
 class _Rise(DerivedMetric):
@@ -29,7 +23,7 @@ class _Rise(DerivedMetric):
 
     def __init__(self, loss: Metric, rho: float, parameters: Selection | None, name: str) -> None:
         super().__init__(loss, parameters, name=name)
-        self._rho = _above_zero("rho", rho)
+        self._rho = above_zero("rho", rho)
 
     def _rise(self, model_wrapper: ModelWrapper, scale: Tensor | float) -> float:
         r"""For the ball :math:`\|\epsilon / T\| \le \rho`, at :math:`\epsilon = \rho T^2 g / \|T g\|`."""
@@ -143,7 +137,7 @@ class KeskarSharpness(DerivedMetric):
         name: str = "",
     ) -> None:
         super().__init__(loss, parameters, name=name)
-        self._epsilon, self._iterations, self._seed = _above_zero("epsilon", epsilon), iterations, seed
+        self._epsilon, self._iterations, self._seed = above_zero("epsilon", epsilon), iterations, seed
 
     def __call__(self, model_wrapper: ModelWrapper) -> float:
         """The sharpness, in percent."""
