@@ -6,6 +6,7 @@ import gc
 from collections.abc import Sequence
 
 import panel as pn
+from threadpoolctl import threadpool_limits
 
 from explorer import controls
 from explorer.app import Explorer
@@ -21,6 +22,7 @@ def page(models: Sequence[str] = ()) -> Page:
         models: Keys of models of the caller's, which can be chosen beside the samples; the first one is shown.
     """
     if not gc.get_freeze_count():
+        threadpool_limits(1, "blas")  # two threads of a small matrix wait for each other on a busy machine
         gc.freeze()  # what was imported is no garbage: looking through it takes 0.3 s of every second or third visit
     pn.config.global_css = [TOKENS_CSS, PAGE_CSS]
     explorer = Explorer(models=models)
