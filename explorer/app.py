@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from functools import cached_property
 from html import escape
 from typing import Any
@@ -12,16 +12,15 @@ import panel as pn
 from bokeh.events import RangesUpdate
 from panel.io.document import hold
 
-import landscape_engine as le
-from explorer import controls, notebook, sources
+from explorer import controls, notebook
 from explorer.basins import Basins
 from explorer.jobs import Runner
-from explorer.measures import MEASURES
 from explorer.own import Own
 from explorer.result import Result
 from explorer.state import chosen_state
 from explorer.status import status
 from explorer.subjects import offer
+from explorer.suiting import keep, suit, suit_metric
 from explorer.theme import FATHOM
 from explorer.tracks import Track, TrainingPath
 from explorer.views.cards import BANNER_CSS, GIVES_WAY, SWITCH, WIDE_ONLY, board, card, dimmed, head, text, title, when
@@ -41,7 +40,6 @@ from explorer.views.surface import Surface3D
 from landscape_engine import ChoiceError, LandscapeError
 
 RELIEFS = {"½×": 0.5, "1×": 1.0, "2×": 2.0}
-COARSE = 33  # resolution at first of what is computed at every node
 
 
 class Explorer(pn.viewable.Viewer):
@@ -82,11 +80,8 @@ class Explorer(pn.viewable.Viewer):
             elif data is not None:
                 raise ChoiceError("model", model, "a network, since data are given")
             self.state = chosen_state(model, models, choices)
-            self._lowered = 0  # resolution that was lowered for a policy, which the next model gets back
-            self._suit()
-            self._keep(choices)
-            if "tolerance" not in choices:
-                self.state.tolerance = MEASURES[self.state.metric].tolerance
+            self.source = suit(self.state)
+            keep(self.state, choices)
         self.runner = Runner(self.state)
         self.host = Host()
         early = self._open()  # it computes while what shows it is made
@@ -109,59 +104,12 @@ class Explorer(pn.viewable.Viewer):
         self._status()
         self.runner.look() if early else self.runner.start()
 
-    def _suit(self) -> None:
-        """Choices that suit the model, all at once, so that no run starts on half of them.
-
-        The first, the middle and the final checkpoint; what can be measured of the model, on how many examples, and
-        where. A checkpoint that every model has comes before: a picker whose choice ends chooses one itself.
-        """
-        state, source = self.state, sources.load(self.state.model)
-        usual = state.places[0]  # of the model before: whoever has not chosen another place gets the new one's
-        resolution = max(state.resolution, self._lowered) if state.resolution == COARSE else state.resolution
-        last, offered, counts, places = len(source.steps) - 1, source.offered, source.counts, source.places
-        splits = source.splits
-        metric = state.metric if state.metric in offered else offered[0]
-        self._lowered = resolution if MEASURES[metric].rough else 0
-        state.param.update(first=0, second=0, third=0)
-        state.steps = source.steps
-        state.param.update(
-            second=last // 2,
-            third=last,
-            measures={key: source.measure(key) for key in offered},
-            splits=splits,
-            split=state.split if state.split in splits else splits[0],
-            counts=counts,
-            places=places,
-            has_statistics=le.wrap_model(source.sample.model).has_statistics,
-            metric=metric,
-            samples=state.samples if state.samples in counts else 0,
-            subspace=state.subspace if state.subspace in places and state.subspace != usual else places[0],
-            resolution=min(resolution, COARSE) if MEASURES[metric].rough else resolution,
-        )
-        self.source = source
-
-    def _keep(self, choices: Mapping[str, Any]) -> None:
-        """Refuse choices that the model does not offer, which it would replace by its own."""
-        state = self.state
-        offered = {"split": state.splits, "samples": state.counts, "metric": state.measures, "subspace": state.places}
-        for name, values in offered.items():
-            if name in choices and choices[name] not in values:
-                raise ChoiceError(
-                    f"{name} of {self.source.label}", choices[name], f"one of {', '.join(map(str, values))}"
-                )
-            setattr(state, name, choices.get(name, getattr(state, name)))
-
     def _change_model(self) -> None:
         with self.runner.choosing():
             try:
-                self._suit()
+                self.source = suit(self.state)
             except LandscapeError as error:  # a package that it needs is missing
                 self.state.param.update(model=self.source.name, message=f"{str(error)[:1].upper()}{str(error)[1:]}")
-
-    def _change_metric(self, old: str, new: str) -> None:
-        """Whoever has not chosen another tolerance gets the new metric's."""
-        if self.state.tolerance == MEASURES[old].tolerance:
-            self.state.tolerance = MEASURES[new].tolerance
 
     def _open(self) -> bool:
         """Begin to compute for a page or a notebook; elsewhere nobody waits."""
@@ -179,7 +127,7 @@ class Explorer(pn.viewable.Viewer):
     def _link(self) -> None:
         watch, slider = self.state.param.watch, self.profile.slider
         watch(lambda event: self._change_model(), "model")
-        watch(lambda event: self._change_metric(event.old, event.new), "metric")
+        watch(lambda event: suit_metric(self.state, event.old, event.new), "metric")
         watch(lambda event: self._show(event.new), "result")
         watch(lambda event: setattr(self.state, "picked", None), "t")
         watch(lambda event: self.profile.leave(event.new is not None), "picked")

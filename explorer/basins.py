@@ -68,13 +68,13 @@ def basins(
     of ReLU units a search for these would wander far and end at any of many. Nodes at the border are none.
 
     Args:
-        request: What is drawn; a sampled metric has no basins.
+        request: What is drawn; a metric that is sampled or no smooth function has no basins.
         subspace: The plane.
         landscape: The picture of it.
         check: Called before each exact evaluation; what it raises ends the work.
     """
     measure, name = MEASURES[request.metric], f"{request.split}_{request.metric}"
-    if request.is_line or measure.noisy:
+    if request.is_line or measure.noisy or measure.rough:
         return Basins(request, ())
     surface = landscape.assign({name: -landscape[name]}) if measure.high_is_better else landscape
     tree = topology.merge_tree(surface, name, request.scale).simplified()

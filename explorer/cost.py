@@ -68,11 +68,11 @@ def sentence(count: int, pace: float) -> str:
         return f"{known[:1].upper()}{known[1:]}"
     seconds = count * pace
     advice = ". Fewer examples or a lower resolution are faster" if seconds > LONG else ""
-    return f"About {_duration(seconds)}, {known}{advice}"
+    return f"About {duration(seconds)}, {known}{advice}"
 
 
-def _duration(seconds: float) -> str:
-    """In seconds up to a minute and a half, then in minutes."""
+def duration(seconds: float) -> str:
+    """Some seconds in words: in seconds up to a minute and a half, then in minutes, then in hours."""
     if seconds < 90:
         return f"{max(1, round(seconds)):.0f} s"
     return f"{seconds / 60:.0f} min" if seconds < 5400 else f"{seconds / 3600:.0f} h"

@@ -89,7 +89,7 @@ class Job:
         }
         metrics = source.metrics(request.split, request.samples, request.metric)
         drive = f"{request.split}_{request.metric}"
-        driver = next((m for m in metrics if m.name == drive and m.smooth), None)
+        driver = next(m for m in metrics if m.name == drive)
         start = source.recall(request, {m.name for m in metrics})
         self.expected = 0 if start is not None else cost.evaluations(request)
         path = self._timed(profiles(request, track, self._check))
@@ -98,11 +98,11 @@ class Job:
             metrics,
             subspace,
             resolution=request.resolution,
-            tolerance=request.tolerance / 100,
+            tolerance=request.tolerance / 100 if driver.smooth else 0.0,
             scale=request.scale,
-            drive=None if driver is None else drive,
+            drive=drive,
             start=start,
-            subset=FEW if driver is not None and start is None and _is_slow(driver, subspace) else None,
+            subset=FEW if driver.smooth and start is None and _is_slow(driver, subspace) else None,
             interval=PICTURE,
             progress=self._refined,
         ):

@@ -345,7 +345,11 @@ class Runner:
             if not mail or mail[0][0] is not self._job:
                 return
         with self._first:
-            self._write(*mail[0])
+            try:
+                self._write(*mail[0])
+            except Exception as error:  # whatever cannot be drawn is a sentence, too
+                self._call_off()
+                self.state.param.update(phase="failed", message=sentence(error))
 
     def _write(self, job: Job, phase: str, message: str, result: Result | None) -> None:
         """Tell the state what a job has found."""

@@ -82,7 +82,7 @@ MEASURES = {
         "Gradient norm",
         "Gradient norm",
         "How steep the loss is in the whole space. A slice may be flat where this is not 0",
-        short="Grad. norm",
+        short="‖∇L‖",
         log=True,
     ),
     "lambda_max": Measure(
@@ -128,6 +128,32 @@ MEASURES = {
         short="Positive",
         each=4,
         noisy=True,
+        tolerance=ROUGH,
+    ),
+    "hessian_index": Measure(
+        "Index of the Hessian",
+        "Index of the Hessian",
+        "In how many independent directions the loss curves down: 0 at a minimum, more at a saddle point. For small "
+        "networks only: all eigenvalues of the Hessian are computed at every node, so look along a line first",
+        short="Index",
+        each=4,
+        rough=True,
+    ),
+    "gradient_predictiveness": Measure(
+        "Gradient predictiveness",
+        "Change of the gradient",
+        "How far the gradient changes over a step of 0.05 down its own direction: small where it tells what comes next",
+        short="‖Δ∇L‖",
+        log=True,
+        tolerance=ROUGH,
+    ),
+    "beta_smoothness": Measure(
+        "Beta-smoothness",
+        "Beta-smoothness",
+        "Change of the gradient per distance, over a step of 0.05 down its own direction: how curved the loss is where "
+        "training would go",
+        short="β-smooth.",
+        log=True,
         tolerance=ROUGH,
     ),
     "sam_sharpness": Measure(

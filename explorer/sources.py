@@ -20,6 +20,7 @@ from explorer.subjects import Subject, subject
 from explorer.tracks import TENTHS, Alone, Connection, Track, TrainingPath
 from landscape_engine import alignment, paths
 from landscape_engine import metrics as engine
+from landscape_engine.hessian import COUNTED
 from landscape_engine.iteration import Watch
 from landscape_engine.metrics import Metric
 
@@ -31,6 +32,13 @@ SEARCHES: dict[str, Callable[..., le.Curve]] = {
     "chain": paths.polygonal_chain,
     "band": paths.nudged_elastic_band,
 }
+
+
+def _along(pair: Callable[[Metric], Any]) -> Callable[..., Metric]:
+    """What is measured of pairs of points, at a point and where a step down the gradient leads from it."""
+    return lambda loss, name: engine.AlongGradient(pair(loss), name=name)
+
+
 DERIVED_METRICS: dict[str, tuple[Callable[..., Metric], dict[str, Any]]] = {
     "gradient_norm": (engine.GradientNorm, {}),
     "lambda_max": (engine.LargestCurvature, PRECISE_ENOUGH),
@@ -38,6 +46,9 @@ DERIVED_METRICS: dict[str, tuple[Callable[..., Metric], dict[str, Any]]] = {
     "convexity_ratio": (engine.ConvexityRatio, NEARER),
     "hessian_trace": (engine.HessianTrace, {}),
     "curvature_positivity": (engine.CurvaturePositivity, {"weighted": True, "probes": 4, "steps": 40}),
+    "hessian_index": (engine.HessianIndex, {}),
+    "gradient_predictiveness": (_along(engine.GradientPredictiveness), {}),
+    "beta_smoothness": (_along(engine.BetaSmoothness), {}),
     "sam_sharpness": (engine.SAMSharpness, {}),
     "adaptive_sharpness": (engine.AdaptiveSharpness, {}),
     "keskar_sharpness": (engine.KeskarSharpness, {}),
@@ -208,6 +219,7 @@ class Source:
             return own
         missing = {key for key in SUPERVISED if MEASURES[key].own} - set(own)
         missing |= set() if self.sample.weight_decay else {"regularized_loss"}
+        missing |= set() if self.sample.parameter_count <= COUNTED else {"hessian_index"}
         return [key for key in SUPERVISED if key not in missing]
 
     def measure(self, key: str) -> Measure:

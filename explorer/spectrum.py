@@ -16,6 +16,7 @@ from explorer.tracks import Track, network_at, said
 from landscape_engine import metrics as engine
 
 ENDS, PROBES, STEPS = 5, 4, 60  # eigenvalues from each end; of the quadrature
+RANDOM_STEPS, REACH = 50, 0.1  # how many, and how long, as a share of the length of all weights
 TOLERANCE = 1e-4  # of eigenvalues, as a share of the largest: enough to tell those of a cluster apart
 
 
@@ -33,6 +34,7 @@ class Spectrum:
         trace: Their sum and its standard error.
         positive: Share of positive curvature, weighted by size, and its standard error.
         gradient_norm: Length of the gradient.
+        changes: (n,), of the loss over random steps of ``REACH``.
         grid: (g,), eigenvalues.
         density: (g,), density of the eigenvalues there.
     """
@@ -45,6 +47,7 @@ class Spectrum:
     trace: tuple[float, float]
     positive: tuple[float, float]
     gradient_norm: float
+    changes: np.ndarray
     grid: np.ndarray
     density: np.ndarray
 
@@ -85,7 +88,9 @@ def spectrum(
     found: list[Any] = []
     positivity = engine.CurvaturePositivity(loss, weighted=True, probes=PROBES, steps=STEPS)
     ends = engine.PrincipalCurvatures(loss, ENDS, tolerance=TOLERANCE)
-    for metric in (engine.GradientNorm(loss), ends, engine.HessianTrace(loss), positivity):
+    length = float(torch.linalg.vector_norm(torch.cat([p.reshape(-1) for p in here.parameters.values()])))
+    around = engine.LossPerturbations(loss, RANDOM_STEPS, REACH * length)
+    for metric in (engine.GradientNorm(loss), ends, engine.HessianTrace(loss), positivity, around):
         check()
         with torch.no_grad():
             found.append(metric.estimate(here))
@@ -102,6 +107,7 @@ def spectrum(
         trace=tuple(found[2]),
         positive=tuple(found[3]),
         gradient_norm=found[0].value,
+        changes=found[4].value,
         grid=grid,
         density=density.at(grid, width),
     )

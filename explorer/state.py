@@ -127,6 +127,7 @@ class State(param.Parameterized):
         objects=RESOLUTIONS,
         doc="Nodes on each axis. Those that can be predicted well enough are not computed.",
     )
+    lowered = param.Integer(default=0, doc="Resolution that was chosen where a coarser one is used, or 0.")
     scale = param.Selector(default="log", objects=["log", "linear"], doc="Log tells small values apart.")
     extent = param.Number(
         default=1.0,

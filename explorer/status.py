@@ -4,7 +4,9 @@ from __future__ import annotations
 
 from typing import NamedTuple
 
+from explorer import cost
 from explorer.jobs import Runner
+from explorer.numbers import format_number
 from explorer.state import State
 
 WORDS = {"idle": "Ready", "running": "Refining", "done": "Done", "canceled": "Canceled", "failed": "Stopped"}
@@ -49,5 +51,5 @@ def _refining(runner: Runner, earlier: str) -> str:
     progress = runner.progress
     if not progress.evaluated:
         return earlier
-    rate = progress.evaluated / max(progress.seconds, 1e-3)
-    return f"{min(100 * runner.share, 99):.0f} %, {runner.left:.0f} s left, {earlier or f'{rate:,.0f} evaluations/s'}"
+    rate = f"{format_number(progress.evaluated / max(progress.seconds, 1e-3), 2)} evaluations/s"
+    return f"{min(100 * runner.share, 99):.0f} %, {cost.duration(runner.left)} left, {earlier or rate}"

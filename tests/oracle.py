@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 import torch
+import torch.nn.functional as F
 from torch.nn.attention import SDPBackend, sdpa_kernel
 
 
@@ -113,3 +114,43 @@ def gauss_newton(module, x, y):
         p = torch.softmax(row, 0).detach().numpy()
         total = total + jacobian.T @ (np.diag(p) - np.outer(p, p)) @ jacobian
     return total / n
+
+
+def measures(network, inputs, targets, weight_decay, step=0.05):
+    """What the page measures of a classifier, from its dense derivatives: by name a value, and how far off it may be.
+
+    The tolerance is None where the page's value is an estimate that has a standard error. ``step`` is the radius of the
+    ball of sharpness and the length of the step along the gradient.
+    """
+    network, inputs = network.double(), inputs.double()
+    start = torch.nn.utils.parameters_to_vector(network.parameters()).detach()
+
+    def at(move):
+        torch.nn.utils.vector_to_parameters(start + torch.as_tensor(move), network.parameters())
+        return derivatives(network, lambda m: F.cross_entropy(m(inputs), targets))
+
+    value, gradient, hessian = at(0.0)
+    accuracy = float((network(inputs).argmax(1) == targets).double().mean())
+    eigenvalues, length, weights = np.linalg.eigvalsh(hessian), np.linalg.norm(gradient), np.abs(start.numpy())
+    low, high = eigenvalues[[0, -1]]
+    change = np.linalg.norm(at(-step * gradient / length)[1] - gradient)
+    rise = at(step * gradient / length)[0] - value
+    adaptive = at(0.5 * weights**2 * gradient / np.linalg.norm(weights * gradient))[0] - value
+    box = 100 * 1e-3 * (np.abs(gradient) @ (weights + 1)) / (1 + value)  # to first order
+    return {
+        "loss": (value, 1e-5),
+        "accuracy": (accuracy, 1e-9),
+        "regularized_loss": (value + weight_decay / 2 * weights @ weights, 1e-5),
+        "gradient_norm": (length, 1e-4),
+        "lambda_max": (high, 2e-3 * high),
+        "lambda_min": (low, 2e-3 * high),
+        "convexity_ratio": (abs(low / high), 2e-3),
+        "hessian_trace": (eigenvalues.sum(), None),
+        "curvature_positivity": (eigenvalues[eigenvalues > 0].sum() / np.abs(eigenvalues).sum(), None),
+        "hessian_index": ((eigenvalues < -2.5e-5 * high).sum(), 3),  # of a few float32 cannot tell the sign
+        "gradient_predictiveness": (change, 1e-3 * change),
+        "beta_smoothness": (change / step, 1e-3 * change / step),
+        "sam_sharpness": (rise, 1e-5),
+        "adaptive_sharpness": (adaptive, 1e-4),
+        "keskar_sharpness": (box, 0.3 * box),
+    }

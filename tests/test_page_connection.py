@@ -10,6 +10,7 @@ import torch.nn.functional as F
 
 import sample_models
 from explorer.sources import Source
+from explorer.state import WAYS as WAYS_AROUND
 from page import assert_fits, choose, wait
 
 COUNT = 100  # examples
@@ -89,6 +90,17 @@ def test_the_ways_between_two_networks_lie_in_one_plane_and_one_profile(open_two
     off = result.residuals
     assert max(off["curve"].max(), off["straight"].max()) < 1e-3 < 1 < off["aligned"][-1]
     page.get_by_text(f"aligned, {off['aligned'][-1]:.0f} off the plane").first.wait_for()
+
+
+def test_every_way_of_connecting_them_stays_far_below_the_barrier(open_two):
+    page, explorer = open_two()
+    barrier = straight_losses().max()
+    for way, name in WAYS_AROUND.items():
+        if way != explorer.state.way:
+            choose(page, "Connecting path", name)
+        wait(page, lambda way=way: explorer.shown.request.way == way and shown(explorer, "connection"))
+        along = explorer.shown.profiles["curve"]["train_loss"]
+        assert along.shape == (41,) and along.max() < 0.5 * barrier, way
 
 
 def test_the_slider_moves_the_marker_along_the_curve_and_the_inspector_follows(open_two):

@@ -6,6 +6,7 @@ from pathlib import Path
 
 import matplotlib.pyplot
 import pytest
+import torch
 
 from explorer import course, sources
 
@@ -14,8 +15,9 @@ FILES = [("python", "import torch\nfrom torch import nn\n\n\ndef factory"), ("to
 
 
 @pytest.fixture
-def run(capsys):
-    """Runs the Python of a page; what it leaves behind, and what it printed."""
+def run(capsys, tmp_path, monkeypatch):
+    """Runs the Python of a page in an empty folder; what it leaves behind, and what it printed."""
+    monkeypatch.chdir(tmp_path)
     matplotlib.use("Agg")
 
     def run_page(name):
@@ -71,6 +73,12 @@ def test_the_page_on_a_model_of_one_s_own_runs_in_python_and_from_its_files(run,
     explorer, text = scope["explorer"], (ROOT / "docs/your-model.md").read_text()
     explorer.runner.close()
     assert (explorer.state.subspace, len(explorer.source.steps)) == ("trajectory", 40)
+    saved = sources.open_plane(Path("plane.safetensors").read_bytes())
+    explorer.state.param.update(saved=saved, subspace="saved")
+    across = explorer.source.subspace(explorer.state.request).directions[0]
+    memory = {n: scope["optimizer"].state[p]["exp_avg"] for n, p in scope["model"].named_parameters()}
+    length = torch.sqrt(sum((m**2).sum() for m in memory.values()))
+    torch.testing.assert_close(dict(across), {n: m / length for n, m in memory.items()})
     module, course_file = (re.search(rf"```{kind}\n({start}.*?)```", text, re.DOTALL)[1] for kind, start in FILES)
     (tmp_path / "nets_of_the_docs.py").write_text(module)
     (tmp_path / "course.toml").write_text(course_file.replace("nets:", "nets_of_the_docs:"))

@@ -15,6 +15,7 @@ from explorer.views.picture import Picture
 
 WIDTH, LEFT = 68, 4  # px: the frame takes 22, of which the bands take the right 14 and the pointer the rest and LEFT
 POINTER = -0.33  # where the pointer stands, left of the bands from 0 to 1
+SHORT = 7  # letters of a title beside which there is room for ", log"
 LOWEST_HEIGHT = 180  # px of the frame on a phone, where labels must not touch
 
 
@@ -73,7 +74,7 @@ class ColorBar:
         ticks = _ticks(picture)
         self._axis.ticker.ticks = list(ticks)
         self._axis.major_label_overrides = ticks
-        log = picture.scale == "log" and not picture.z_title.endswith("log")
+        log = picture.scale == "log" and len(picture.z_title) <= SHORT and not picture.z_title.endswith("log")
         self.figure.title.text = f"{picture.z_title}, log" if log else picture.z_title
 
     def paint(self, dark: bool) -> None:

@@ -11,7 +11,7 @@ from bokeh.models import ColumnDataSource, FixedTicker, Range1d
 from bokeh.plotting import figure
 
 from explorer.numbers import format_error, format_number
-from explorer.spectrum import TOLERANCE, Spectrum
+from explorer.spectrum import REACH, TOLERANCE, Spectrum
 from explorer.state import SET_NAMES
 from explorer.theme import CLEAN, DARK, LIGHT, apply_theme
 from explorer.views.cards import text
@@ -113,6 +113,7 @@ class SpectrumView:
 def spectrum_html(found: Spectrum, elsewhere: bool = False) -> str:
     """The figures beside the plot as HTML; ``elsewhere`` is as in ``SpectrumView.show``."""
     largest, smallest = found.largest[0], found.smallest[-1]
+    middle = float(np.median(found.changes))
     share, doubt = (100 * value for value in found.positive)
     rows: list[tuple[str, str, Any]] = [
         ("Largest eigenvalue, λ max", format_number(largest), ""),
@@ -121,6 +122,11 @@ def spectrum_html(found: Spectrum, elsewhere: bool = False) -> str:
         ("Trace", format_number(found.trace[0]), f"± {format_error(found.trace[1], found.trace[0])}"),
         ("Positive share of all |λ|", f"{share:.0f} %", f"± {doubt:.1f} %"),
         ("Gradient norm", format_number(found.gradient_norm), ""),
+        (
+            f"Loss after a random step of {REACH:.0%} of |θ|".replace("%", " %"),
+            f"{'+' if middle > 0 else ''}{format_number(middle)}",
+            f"median; {(found.changes > 0).mean():.0%} of {len(found.changes)} rise".replace("%", " %"),
+        ),
     ]
     body = "".join(f"<tr><th>{escape(k)}</th><td>{v} <small>{escape(note)}</small></td></tr>" for k, v, note in rows)
     data = f"{SET_NAMES[found.request.split]} loss".strip()
