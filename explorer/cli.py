@@ -14,7 +14,7 @@ from panel.io.application import build_applications
 
 from explorer import course
 from explorer.page import page
-from explorer.ready import Ahead
+from explorer.ready import READY, Ahead
 from landscape_engine import LandscapeError
 
 ADDRESS = "127.0.0.1"
@@ -34,21 +34,21 @@ def free_port(first: int) -> int:
     raise SystemExit(f"No port from {first} to {first + 99} is free. Choose another with --port.")
 
 
-def serve(port: int = 0, models: Sequence[str] = (), ahead: bool = True, **options: Any) -> Any:
+def serve(port: int = 0, models: Sequence[str] = (), ahead: int | None = None, **options: Any) -> Any:
     """Serve the explorer at 127.0.0.1.
 
     Args:
         port: 0 takes any that is free; it can be read back as ``port`` of the server.
         models: Keys of models that can be chosen beside the samples (see ``subjects.offer``).
-        ahead: Whether pages stand ready before anybody asks for them (see ``ready``).
+        ahead: How many pages stand ready before anybody asks for them; None is ``ready.READY``.
         **options: For ``panel.serve``.
 
     Returns:
         The server (with ``threaded=True`` the thread that runs it).
     """
     application = build_applications({"/explorer": lambda: page(models)}, title="Loss landscape")["/explorer"]
-    if ahead:
-        application.add(Ahead())
+    if ahead != 0:
+        application.add(Ahead(ahead))
     return pn.serve(
         {"/explorer": application},
         port=port,
@@ -72,9 +72,16 @@ def main(arguments: Sequence[str] | None = None) -> None:
     port = free_port(given.port)
     print(f"The explorer is at http://{ADDRESS}:{port}/explorer (Ctrl-C ends it).", flush=True)
     try:
-        serve(port, models, verbose=False)
+        serve(port, models, given.ready, verbose=False)
     except KeyboardInterrupt:
         pass
+
+
+def _count(text: str) -> int:
+    """A number that is not negative."""
+    if not text.isdecimal():
+        raise argparse.ArgumentTypeError(f"must be a whole number, 0 or more, but it is '{text}'")
+    return int(text)
 
 
 def parsed(arguments: Sequence[str] | None = None) -> argparse.Namespace:
@@ -87,6 +94,10 @@ def parsed(arguments: Sequence[str] | None = None) -> argparse.Namespace:
     parser.add_argument("--loss", metavar="NAME|MODULE:OBJECT", help="by default the one that fits")
     parser.add_argument("--name", help="what the page calls it")
     parser.add_argument("--port", type=int, default=5006, help="first port to try (default %(default)s)")
+    ready = (
+        "pages made before they are asked for, while the server rests, for all who come at once (default %(default)s)"
+    )
+    parser.add_argument("--ready", type=_count, default=READY, metavar="N", help=ready)
     return parser.parse_args(arguments)
 
 

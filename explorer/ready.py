@@ -18,6 +18,7 @@ READY = 4  # pages that stand ready, of some 15 MB each: whoever comes with thre
 LOOK = 3.0  # seconds from one look at how busy the server is to the next
 BUSY = 0.02  # share of a core from which on it is busy: one click in that time is enough
 CONNECT = 20.0  # seconds a browser has to connect to the page it was given
+TOLD = {"theme", "bokeh-session-id"}  # arguments that a page is made by; the explorer itself has none
 
 log = logging.getLogger(__name__)
 
@@ -30,9 +31,11 @@ class Anteroom:
 
     Args:
         server_context: Of the application, as a lifecycle hook gets it.
+        count: How many sessions.
     """
 
-    def __init__(self, server_context: Any) -> None:
+    def __init__(self, server_context: Any, count: int) -> None:
+        self._count = count
         self._context = server_context.application_context
         self._create = self._context.create_session_if_needed
         self._context.create_session_if_needed = self._admit
@@ -49,7 +52,7 @@ class Anteroom:
     async def _look(self) -> None:
         """Make the next page if the process hardly worked since the last look."""
         used = time.process_time() - self._worked
-        if len(self._standing) < READY and used < BUSY * LOOK:
+        if len(self._standing) < self._count and used < BUSY * LOOK:
             await self._make()
         self._worked = time.process_time()
 
@@ -84,23 +87,28 @@ class Anteroom:
             and token is not None
             and "." not in token  # behind which the signature would stand
             and request.path.endswith(self._context.url)  # after a prefix, if the server has one
-            and not (request.arguments or request.cookies.keys() & {"user", "is_guest"})
+            and not (request.arguments.keys() & TOLD or request.cookies.keys() & {"user", "is_guest"})
             and "Bokeh-Session-Id" not in request.headers
             and not pn.config.reuse_sessions
         )
 
 
 class Ahead(LifecycleHandler):
-    """Added to a Bokeh application, gives it an anteroom."""
+    """Added to a Bokeh application, gives it an anteroom.
 
-    def __init__(self) -> None:
+    Args:
+        count: How many pages stand ready in it; None is ``READY``.
+    """
+
+    def __init__(self, count: int | None = None) -> None:
         super().__init__()
+        self._count = count
         self._room: Anteroom | None = None
 
     def on_server_loaded(self, server_context: Any) -> None:
         """Begin, unless code that changes is watched: what was made before would be out of date."""
         if not pn.config.autoreload:
-            self._room = Anteroom(server_context)
+            self._room = Anteroom(server_context, READY if self._count is None else self._count)
 
     def on_server_unloaded(self, server_context: Any) -> None:
         """End."""

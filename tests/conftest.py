@@ -118,7 +118,7 @@ def address(explorers):
     """Address of a running explorer that makes a page once it is asked for."""
     from explorer import cli
 
-    with served(explorers, lambda port: cli.serve(port, ahead=False, threaded=True, verbose=False)) as running:
+    with served(explorers, lambda port: cli.serve(port, ahead=0, threaded=True, verbose=False)) as running:
         yield running
     for thread in threading.enumerate():
         if thread.name == "landscape":

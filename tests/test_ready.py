@@ -33,7 +33,7 @@ def until(is_so, seconds=60):
 
 
 def by_command(port):
-    return cli.serve(port, threaded=True, verbose=False)
+    return cli.serve(port, ahead=2, threaded=True, verbose=False)
 
 
 def by_panel(port):
@@ -70,10 +70,12 @@ def test_pages_are_made_before_they_are_asked_for_and_others_once_the_server_res
     until(lambda: len(built) == 5)
     time.sleep(3)
     assert len(built) == 5, "two stand ready, which are enough"
-    themed, _ = get(address + "?theme=dark")  # what stands ready knows of no arguments
+    themed, _ = get(address + "?theme=dark")  # what stands ready does not know of it
     assert len(built) == 6
     named, _ = get(address, **{"Bokeh-Session-Id": "Ada's"})
     assert len(built) == 7 and named == "Ada's"
+    get(address + "?from=the-syllabus")  # an argument that means nothing to the page
+    assert len(built) == 7
     assert len({first, second, third, themed, named}) == 5
 
 
