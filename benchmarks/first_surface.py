@@ -5,10 +5,11 @@ made. The page counts as there when its cards and its choices stand in the windo
 painted; the surface, when it has been drawn in three dimensions. A step of the slider is all that runs before the
 browser can paint again (95 % of steps take less). A frame of a surface that is turned has 16.7 ms at 60 a second, for
 its script and the GPU; where there is none, what it would take is told in passes that read a texture over all of its
-canvas. Then each sample model is chosen from the list, and its first picture waited for, while the one before still
-computes; points of its map are tapped while it computes, and once it is done or, after 20 s, canceled, until the card
-tells the network there. At last each is the first model of a server that has just begun and rests. Times in
-milliseconds, in a headless browser; where that has no GPU, WebGL takes most of the surface's.
+canvas. Frames that come late are drawn in fewer pixels while it turns. Then each sample model is chosen from the list,
+and its first picture waited for, while the one before still computes; points of its map are tapped while it computes,
+and once it is done or, after 20 s, canceled, until the card tells the network there. At last each is the first model of
+a server that has just begun and rests. Times in milliseconds, in a headless browser; where that has no GPU, WebGL takes
+most of the surface's.
 """
 
 from __future__ import annotations
@@ -69,7 +70,8 @@ SLIDE = """() => {
 }"""
 
 
-# What a frame takes: its script, all of it until its pixels are there, its calls to draw, the vertices of them.
+# What a frame takes: its script, all of it until its pixels are there, its calls to draw, the vertices of them; and how
+# many pixels it has, since those that come late have fewer.
 TURN = """() => {
   const ask = requestAnimationFrame, frames = window.drawn = [];
   let calls = 0, vertices = 0;
@@ -91,7 +93,7 @@ TURN = """() => {
     if (!calls) return;
     const script = performance.now() - start;
     gl.readPixels(0, 0, 1, 1, gl.RGBA, gl.UNSIGNED_BYTE, new Uint8Array(4));
-    frames.push([script, performance.now() - start, calls, vertices]);
+    frames.push([script, performance.now() - start, calls, vertices, gl.drawingBufferWidth * gl.drawingBufferHeight]);
   });
 }"""
 
@@ -239,9 +241,12 @@ def main(visits: int = 5) -> None:
     for name in ("map", "surface", "done"):
         print_row(f"{name} after the page", [found[name] - found["page"] for found in ready + made])
     print_row("a step of the slider", [found["slider"] for found in ready + made])
-    scripts, wholes, calls, vertices = zip(*frames, strict=True)
+    scripts, _, calls, vertices, pixels = zip(*frames, strict=True)
+    wholes = [frame[1] for frame in frames if frame[4] == max(pixels)]
     print_row("a turned frame's script", scripts)
     print_row("a turned frame, drawn", wholes)
+    if min(pixels) < max(pixels):
+        print_row("those that come late, coarser", [frame[1] for frame in frames if frame[4] == min(pixels)])
     print_row("a pass over its canvas", passes)
     print(f"a turned frame has {statistics.median(calls):.0f} calls of {statistics.median(vertices):.0f} vertices,")
     print(f"and {samples} samples: it takes {statistics.median(wholes) / statistics.median(passes):.1f} such passes,")

@@ -95,7 +95,7 @@ def parsed(arguments: Sequence[str] | None = None) -> argparse.Namespace:
     parser.add_argument("--name", help="what the page calls it")
     parser.add_argument("--port", type=int, default=5006, help="first port to try (default %(default)s)")
     ready = (
-        "pages made before they are asked for, while the server rests, for all who come at once (default %(default)s)"
+        "pages made before they are asked for, while the server rests: as many as come at once (default %(default)s)"
     )
     parser.add_argument("--ready", type=_count, default=READY, metavar="N", help=ready)
     return parser.parse_args(arguments)

@@ -114,6 +114,32 @@ def test_zoom_and_camera_survive_refinement(visit):
     assert surface(page, "camera") == camera
 
 
+def test_a_surface_that_is_turned_gives_up_sharpness_for_pace_where_frames_come_late_and_only_there(visit):
+    page, _ = visit()
+    page.evaluate("""() => { [window.clock, window.step] = [performance.now(), 4];
+      window.requestAnimationFrame = (draw) => setTimeout(() => draw(window.clock += window.step), 4); }""")
+    width = "deep('.surface3d canvas')[0].width"
+    sharp = page.evaluate(width)
+
+    def turn():
+        box = page.locator(".surface3d canvas").first.bounding_box()
+        page.mouse.move(box["x"] + box["width"] / 2, box["y"] + box["height"] / 2)
+        page.mouse.down()
+        seen = []
+        for k in range(24):
+            page.mouse.move(box["x"] + box["width"] / 2 + k, box["y"] + box["height"] / 2)
+            seen.append(page.evaluate(width))
+        page.mouse.up()
+        page.wait_for_function(f"{width} === {sharp}")  # at rest it is as sharp as the screen
+        return seen
+
+    assert set(turn()) == {sharp}
+    page.evaluate("window.step = 30")
+    late = turn()
+    assert late[0] == sharp and late[-1] == sharp // 2
+    assert max(turn()[3:]) < sharp, "it is known by now"
+
+
 def test_a_random_plane_says_how_little_of_the_path_it_holds(visit):
     page, explorer = visit()
     explorer.runner._document.add_next_tick_callback(lambda: setattr(explorer.state, "subspace", "random"))

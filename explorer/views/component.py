@@ -31,9 +31,15 @@ class Component(Tagged, JSComponent):
     __abstract = True
 
 
+# es-module-shims reads all of a module before the browser may, for names without paths, which the bundles do not have.
 _EARLY = """{% extends base %}
+{% block preamble %}{{ super() }}<link rel="modulepreload" href="BUNDLE">{% endblock %}
 {% block loader_script %}{{ super() }}
-<script>addEventListener("DOMContentLoaded", () => setTimeout(() => importShim("BUNDLE")));</script>
+<script>
+const shim = window.importShim;
+window.importShim = Object.assign((url) => import(url).catch(() => shim(url)), shim);
+addEventListener("DOMContentLoaded", () => setTimeout(() => importShim("BUNDLE")));
+</script>
 {% endblock %}
 """
 

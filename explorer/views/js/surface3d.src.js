@@ -77,6 +77,12 @@ const Z_LABEL_MIN = 34; // px kept free for the height labels, so that new value
 const Z_AXIS_MIN = 40; // px; seen from above, a shorter height axis says nothing and is left out
 const TICK_LENGTH = 0.012; // world units
 
+// While the view is turned, frames that come later than this after one another are drawn in fewer pixels, until it rests.
+const LATE = 20; // ms: sixty frames a second leave 16.7
+const FRAMES = 4; // whose middle counts
+const SHARPNESS = [1, 0.7, 0.5]; // pixels of a line, as a share of the screen's
+const REST = 250; // ms
+
 const FALLBACK = {
   light: { edge: '#828b95', ink: '#14181d', ink2: '#48515b', card: '#ffffff' },
   dark: { edge: '#6d7782', ink: '#eef1f4', ink2: '#b9c1ca', card: '#161a1f' },
@@ -758,6 +764,49 @@ class Labels {
   }
 }
 
+// ---------------------------------------------------------------------------------------------------- the pace
+
+/** Gives up sharpness for pace while something moves, where the machine draws less than sixty frames a second. */
+class Pace {
+  constructor(sharpen) {
+    this.sharpen = sharpen; // called with a share of the screen's pixels, which changes the picture's
+    this.level = 0; // of SHARPNESS
+    this.times = [];
+    this.resting = 0;
+  }
+
+  /** To be called in each frame that moves, with its time and before it is drawn. */
+  move(time) {
+    if (this.resting) clearTimeout(this.resting);
+    else this.#take(this.level - 1); // what made the last movement slow may be over
+    this.resting = setTimeout(() => this.#rest(), REST);
+    requestAnimationFrame((next) => this.#learn(next - time));
+  }
+
+  #learn(took) {
+    this.times.push(took);
+    if (this.times.length < FRAMES) return;
+    const [, before, after] = this.times.sort((a, b) => a - b);
+    if ((before + after) / 2 > LATE && this.resting) this.#take(this.level + 1);
+    this.times = [];
+  }
+
+  #take(level) {
+    this.level = clamp(level, 0, SHARPNESS.length - 1);
+    this.sharpen(SHARPNESS[this.level]);
+  }
+
+  #rest() {
+    this.resting = 0;
+    this.times = [];
+    this.sharpen(1);
+  }
+
+  dispose() {
+    clearTimeout(this.resting);
+  }
+}
+
 // ---------------------------------------------------------------------------------------------------- the view
 
 class SurfaceView {
@@ -777,6 +826,8 @@ class SurfaceView {
     this.named = []; // places with a name
     this.signed = []; // all that have a sign
     this.placing = false; // whether the camera is being moved from here and not by the reader's hand
+    this.sharpness = 1;
+    this.pace = new Pace((sharpness) => this.#sharpen(sharpness));
 
     this.renderer = new THREE.WebGLRenderer({ canvas, context });
     this.renderer.setClearColor(0x000000, 0);
@@ -865,7 +916,7 @@ class SurfaceView {
       this.turned = true;
     });
     this.controls.addEventListener('change', () => {
-      if (!this.placing) this.invalidate('camera');
+      if (!this.placing) this.invalidate('camera', 'turned');
     });
     this.controls.addEventListener('end', () => {
       this.#lockTilt(false);
@@ -890,7 +941,19 @@ class SurfaceView {
   /** Notes what has become stale; everything noted before the next animation frame is drawn at once. */
   invalidate(...parts) {
     for (const part of parts) this.stale.add(part);
-    if (!this.frame) this.frame = requestAnimationFrame(() => this.#update());
+    if (!this.frame) this.frame = requestAnimationFrame((time) => this.#update(time));
+  }
+
+  #sharpen(sharpness) {
+    if (sharpness === this.sharpness) return;
+    this.sharpness = sharpness;
+    this.el.dataset.sharpness = sharpness;
+    this.invalidate('pixels');
+  }
+
+  #fillPixels() {
+    this.renderer.setPixelRatio(Math.min(2, window.devicePixelRatio || 1) * this.sharpness);
+    this.renderer.setSize(this.width, this.height, false);
   }
 
   #onResize() {
@@ -901,8 +964,7 @@ class SurfaceView {
     const offset = view ? [(view.offsetX * width) / this.width, (view.offsetY * height) / this.height] : [0, 0];
     this.width = width;
     this.height = height;
-    this.renderer.setPixelRatio(Math.min(2, window.devicePixelRatio || 1));
-    this.renderer.setSize(width, height, false);
+    this.#fillPixels();
     this.camera.aspect = width / height;
     this.camera.setViewOffset(width, height, ...offset, width, height);
     this.stale.add(this.turned ? 'camera' : 'home');
@@ -910,10 +972,12 @@ class SurfaceView {
     this.#update(); // at once: resizing has emptied the canvas
   }
 
-  #update() {
+  #update(time) {
+    if (this.stale.has('turned') && time) this.pace.move(time);
     cancelAnimationFrame(this.frame);
     this.frame = 0;
     if (!this.width || !this.height) return; // hidden: the work waits until there is a size
+    if (this.stale.has('pixels')) this.#fillPixels();
     const stale = this.stale;
     this.stale = new Set();
 
@@ -1332,6 +1396,7 @@ class SurfaceView {
 
   dispose() {
     cancelAnimationFrame(this.frame);
+    this.pace.dispose();
     this.invalidate = () => {};
     this.sizeObserver.disconnect();
     this.themeObserver.disconnect();
