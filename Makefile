@@ -15,7 +15,7 @@ app: $(VENV)/.installed-app ## set up and open the explorer (Ctrl-C ends it)
 	@exec $(BIN)/landscape-explorer
 
 test: $(VENV)/.installed-test $(VENV)/.browser ## set up, find or install a browser, run the tests, those in the browser last
-	$(BIN)/pytest -m "not browser and not nightly" -n 2 --dist loadscope
+	$(BIN)/pytest -m "not browser and not nightly" -n 2
 	$(BIN)/pytest -m "browser and not nightly"
 
 nightly: $(VENV)/.installed-test ## run the tests that take a minute or more

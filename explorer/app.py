@@ -249,7 +249,7 @@ class Explorer(pn.viewable.Viewer):
         scale = "log " if picture.scale == "log" else ""
         self.surface_key.object = (
             "<div class='row'><span>Drag to turn, scroll to come closer</span>"
-            f"<span>height and color: {scale}{picture.z_title.lower()}</span></div>"
+            f"<span>height and color: {scale}{picture.z_title[:1].lower()}{picture.z_title[1:]}</span></div>"
         )
         return picture
 

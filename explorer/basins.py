@@ -58,6 +58,12 @@ class Basins:
     request: Request
     points: tuple[Stationary, ...]
 
+    @property
+    def sought(self) -> bool:
+        """Whether points were looked for: a curve, and what is sampled or no smooth function, has none."""
+        measure = MEASURES[self.request.metric]
+        return not (self.request.is_line or measure.noisy or measure.rough)
+
 
 def basins(
     request: Request, subspace: le.Line | le.Plane, landscape: xr.Dataset, check: Callable[[], None] = lambda: None
@@ -74,8 +80,8 @@ def basins(
         check: Called before each exact evaluation; what it raises ends the work.
     """
     measure, name = MEASURES[request.metric], f"{request.split}_{request.metric}"
-    if request.is_line or measure.noisy or measure.rough:
-        return Basins(request, ())
+    if not (none := Basins(request, ())).sought:
+        return none
     surface = landscape.assign({name: -landscape[name]}) if measure.high_is_better else landscape
     tree = topology.merge_tree(surface, name, request.scale).simplified()
     kind = "maximum" if measure.high_is_better else "minimum"

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import logging
 import threading
 import time
 from collections.abc import Callable, Iterator
@@ -20,6 +21,8 @@ from explorer.job import Canceled, Job, sentence
 from explorer.result import Result
 from explorer.spectrum import spectrum
 from explorer.state import Marker, Request, State
+
+log = logging.getLogger("explorer")
 
 FIRST_LOOK = 1.0  # seconds that the building of a page waits for its first picture
 DRAWN = 3.0  # and at most that its run waits for it to be drawn, once it is there
@@ -345,11 +348,15 @@ class Runner:
             if not mail or mail[0][0] is not self._job:
                 return
         with self._first:
+            before = self.state.result
             try:
                 self._write(*mail[0])
-            except Exception as error:  # whatever cannot be drawn is a sentence, too
-                self._call_off()
-                self.state.param.update(phase="failed", message=sentence(error))
+            except Exception as error:  # whatever cannot be drawn is a sentence, too, and the picture before stays
+                log.error("The picture cannot be drawn", exc_info=error)
+                if mail[0][0] is self._job:
+                    self._call_off()
+                    told = f"The picture cannot be drawn: {type(error).__name__}: {error}"
+                    self.state.param.update(phase="failed", message=told, result=before)
 
     def _write(self, job: Job, phase: str, message: str, result: Result | None) -> None:
         """Tell the state what a job has found."""

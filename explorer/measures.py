@@ -141,7 +141,7 @@ MEASURES = {
     ),
     "gradient_predictiveness": Measure(
         "Gradient predictiveness",
-        "Change of the gradient",
+        "Gradient predictiveness",
         "How far the gradient changes over a step of 0.05 down its own direction: small where it tells what comes next",
         short="‖Δ∇L‖",
         log=True,

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import gc
 from collections.abc import Sequence
+from functools import cache
 
 import panel as pn
 from threadpoolctl import threadpool_limits
@@ -15,15 +16,20 @@ from explorer.views.component import Page
 from explorer.views.opening import OpeningView
 
 
+@cache
+def _begin() -> None:
+    """What a process that serves pages does once."""
+    threadpool_limits(1, "blas")  # two threads of a small matrix wait for each other on a busy machine
+    gc.freeze()  # what was imported is no garbage: looking through it takes 0.3 s of every second or third visit
+
+
 def page(models: Sequence[str] = ()) -> Page:
     """The whole page: header, drawer and board.
 
     Args:
         models: Keys of models of the caller's, which can be chosen beside the samples; the first one is shown.
     """
-    if not gc.get_freeze_count():
-        threadpool_limits(1, "blas")  # two threads of a small matrix wait for each other on a busy machine
-        gc.freeze()  # what was imported is no garbage: looking through it takes 0.3 s of every second or third visit
+    _begin()
     pn.config.global_css = [TOKENS_CSS, PAGE_CSS]
     explorer = Explorer(models=models)
     own = OpeningView(explorer.state)

@@ -18,7 +18,7 @@ READY = 4  # pages that stand ready, of some 15 MB each: whoever comes with thre
 LOOK = 3.0  # seconds from one look at how busy the server is to the next
 BUSY = 0.02  # share of a core from which on it is busy: one click in that time is enough
 CONNECT = 20.0  # seconds a browser has to connect to the page it was given
-TOLD = {"theme", "bokeh-session-id"}  # arguments that a page is made by; the explorer itself has none
+TOLD = {"theme", "bokeh-session-id", "bokeh-token"}  # arguments that change the page, or name a session
 
 log = logging.getLogger(__name__)
 

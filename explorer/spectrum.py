@@ -14,6 +14,7 @@ from explorer import sources
 from explorer.state import Marker, Request
 from explorer.tracks import Track, network_at, said
 from landscape_engine import metrics as engine
+from landscape_engine.parameters import norm
 
 ENDS, PROBES, STEPS = 5, 4, 60  # eigenvalues from each end; of the quadrature
 RANDOM_STEPS, REACH = 50, 0.1  # how many, and how long, as a share of the length of all weights
@@ -88,8 +89,7 @@ def spectrum(
     found: list[Any] = []
     positivity = engine.CurvaturePositivity(loss, weighted=True, probes=PROBES, steps=STEPS)
     ends = engine.PrincipalCurvatures(loss, ENDS, tolerance=TOLERANCE)
-    length = float(torch.linalg.vector_norm(torch.cat([p.reshape(-1) for p in here.parameters.values()])))
-    around = engine.LossPerturbations(loss, RANDOM_STEPS, REACH * length)
+    around = engine.LossPerturbations(loss, RANDOM_STEPS, REACH * (norm(here.parameters) or 1.0))
     for metric in (engine.GradientNorm(loss), ends, engine.HessianTrace(loss), positivity, around):
         check()
         with torch.no_grad():

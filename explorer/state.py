@@ -37,6 +37,7 @@ WAYS = {"bezier": "Bézier curve", "chain": "Polygonal chain", "band": "Nudged e
 STATISTICS = {"stored": "As stored", "re-estimated": "Re-estimated at each point", "batch": "Of each batch"}
 NORMALIZATIONS = {"filter": "Filter", "layer": "Layer", "model": "Model", "none": "None"}
 RESOLUTIONS = [33, 65, 129, 257]
+COARSE = 33  # the resolution at first of what is computed at every node
 
 
 class Request(NamedTuple):
@@ -167,6 +168,12 @@ class State(param.Parameterized):
     def _leave_window(self) -> None:
         """Another plane is seen whole at first."""
         self.window = None
+
+    @param.depends("resolution", watch=True)
+    def _choose_resolution(self) -> None:
+        """Who chooses another resolution than the one that is used at first has chosen it for all metrics."""
+        if self.resolution != COARSE:
+            self.lowered = 0
 
     @param.depends("split", "samples", watch=True)
     def _leave_found(self) -> None:

@@ -9,10 +9,8 @@ import landscape_engine as le
 from explorer import sources
 from explorer.measures import MEASURES
 from explorer.sources import Source
-from explorer.state import RESOLUTIONS, State
+from explorer.state import COARSE, RESOLUTIONS, State
 from landscape_engine import ChoiceError
-
-COARSE = 33  # resolution at first of what is computed at every node
 
 
 def suit(state: State) -> Source:
@@ -43,7 +41,7 @@ def suit(state: State) -> Source:
         metric=metric,
         samples=state.samples if state.samples in counts else 0,
         subspace=state.subspace if state.subspace in places and state.subspace != usual else places[0],
-        resolution=_resolution(state, metric),
+        **_resolution(state, metric),
     )
     return source
 
@@ -51,9 +49,8 @@ def suit(state: State) -> Source:
 def suit_metric(state: State, old: str, new: str) -> None:
     """Whoever has not chosen another tolerance gets the new metric's, and a resolution that it can be had at."""
     usual = state.tolerance == MEASURES[old].tolerance
-    state.param.update(
-        tolerance=MEASURES[new].tolerance if usual else state.tolerance, resolution=_resolution(state, new)
-    )
+    tolerance = MEASURES[new].tolerance if usual else state.tolerance
+    state.param.update(tolerance=tolerance, **_resolution(state, new))
 
 
 def keep(state: State, choices: Mapping[str, Any]) -> None:
@@ -72,9 +69,7 @@ def keep(state: State, choices: Mapping[str, Any]) -> None:
         state.tolerance = MEASURES[state.metric].tolerance
 
 
-def _resolution(state: State, metric: str) -> int:
+def _resolution(state: State, metric: str) -> dict[str, int]:
     """The coarsest for a metric that is computed at every node; the next one gets back what was chosen before."""
-    chosen = int(state.resolution)
-    before = max(chosen, state.lowered) if chosen == COARSE else chosen
-    state.lowered = before if MEASURES[metric].rough else 0
-    return COARSE if state.lowered else before
+    before = max(state.resolution, state.lowered)
+    return {"resolution": COARSE, "lowered": before} if MEASURES[metric].rough else {"resolution": before, "lowered": 0}

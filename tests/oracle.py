@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import copy
+
 import numpy as np
 import torch
 import torch.nn.functional as F
@@ -122,7 +124,7 @@ def measures(network, inputs, targets, weight_decay, step=0.05):
     The tolerance is None where the page's value is an estimate that has a standard error. ``step`` is the radius of the
     ball of sharpness and the length of the step along the gradient.
     """
-    network, inputs = network.double(), inputs.double()
+    network, inputs = copy.deepcopy(network).double(), inputs.double()
     start = torch.nn.utils.parameters_to_vector(network.parameters()).detach()
 
     def at(move):

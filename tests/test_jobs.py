@@ -37,9 +37,9 @@ def join():
             thread.join(10)
 
 
-def finish(runner, until=lambda runner: runner.state.phase != "running", seconds=30.0):
+def finish(runner, seconds=30.0):
     end = time.monotonic() + seconds
-    while not until(runner):
+    while runner.state.phase == "running":
         assert time.monotonic() < end, "the run did not end in time"
         time.sleep(0.02)
     return runner.state
@@ -68,7 +68,7 @@ def test_the_first_picture_of_a_slow_model_is_a_draft_and_the_last_one_is_not(ru
     landscapes = []
     runner.state.param.watch(lambda event: landscapes.append(event.new.landscape), "result")
     runner.state.param.update(model="sorting_gpt", resolution=33, tolerance=5.0)
-    state = finish(runner, seconds=120.0)
+    state = finish(runner, 120.0)
     assert "100 of 600 examples" in landscapes[0].attrs["draft"]
     assert int(landscapes[0]["evaluated"].sum()) == 17
     assert "draft" not in state.result.landscape.attrs
@@ -118,7 +118,7 @@ def test_a_run_stands_still_while_the_page_changes_and_goes_on_after(runner):
         time.sleep(0.5)
         assert runner._job.progress is before
     runner.tell()
-    state = finish(runner, seconds=120.0)
+    state = finish(runner, 120.0)
     assert state.phase == "done" and runner.progress.evaluated > before.evaluated
 
 
@@ -269,12 +269,13 @@ def test_a_picture_that_cannot_be_drawn_is_one_sentence_and_the_next_one_works(r
     state = runner.state
 
     def draw(event):
-        raise RuntimeError("no ink")
+        if event.new is not None:
+            raise RuntimeError("no ink")
 
     watcher = state.param.watch(draw, "result")
     runner.start()
     assert finish(runner).phase == "failed"
-    assert state.message == "The run failed: RuntimeError: no ink"
+    assert state.message == "The picture cannot be drawn: RuntimeError: no ink" and state.result is None
     state.param.unwatch(watcher)
     runner.start()
     assert finish(runner).phase == "done" and state.message == ""
@@ -591,7 +592,7 @@ def test_a_run_stands_still_while_the_marker_is_looked_at(runner, monkeypatch):
     time.sleep(0.5)
     assert runner._job.progress is before and runner.state.phase == "running"
     go.set()
-    assert finish(runner, seconds=120.0).phase == "done" and runner.progress.evaluated > before.evaluated
+    assert finish(runner, 120.0).phase == "done" and runner.progress.evaluated > before.evaluated
 
 
 def test_a_model_whose_package_is_missing_is_a_sentence_and_the_model_before_stays(monkeypatch):

@@ -50,7 +50,13 @@ def test_a_metric_that_is_computed_at_every_node_lowers_the_resolution_while_it_
     assert state.resolution == 257
     state.metric = "loss"
     assert state.resolution == 257
+    state.metric = "hessian_index"
+    state.resolution = 65
+    state.resolution = 33
+    state.metric = "loss"
+    assert state.resolution == 33, "which was chosen"
     given = Explorer(model="spirals_mlp", metric="hessian_index", resolution=129).state
     assert given.resolution == 129
+    given.resolution = 33
     given.metric = "loss"
-    assert given.resolution == 129
+    assert given.resolution == 33

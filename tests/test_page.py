@@ -116,10 +116,10 @@ def test_zoom_and_camera_survive_refinement(visit):
 
 def test_a_surface_that_is_turned_gives_up_sharpness_for_pace_where_frames_come_late_and_only_there(visit):
     page, _ = visit()
-    page.evaluate("""() => { [window.clock, window.step] = [performance.now(), 4];
-      window.requestAnimationFrame = (draw) => setTimeout(() => draw(window.clock += window.step), 4); }""")
     width = "deep('.surface3d canvas')[0].width"
     sharp = page.evaluate(width)
+    page.evaluate("""() => { [window.clock, window.step] = [performance.now(), () => 4];
+      window.requestAnimationFrame = (draw) => setTimeout(() => draw(window.clock += window.step()), 4); }""")
 
     def turn():
         box = page.locator(".surface3d canvas").first.bounding_box()
@@ -134,10 +134,13 @@ def test_a_surface_that_is_turned_gives_up_sharpness_for_pace_where_frames_come_
         return seen
 
     assert set(turn()) == {sharp}
-    page.evaluate("window.step = 30")
+    page.evaluate(f"window.step = () => 80 * {width} / {sharp}")  # of a card that draws as fast as it may
     late = turn()
     assert late[0] == sharp and late[-1] == sharp // 2
     assert max(turn()[3:]) < sharp, "it is known by now"
+    page.evaluate("window.step = () => 33")  # of a screen with thirty frames a second
+    turn()
+    assert turn()[-1] == sharp
 
 
 def test_a_random_plane_says_how_little_of_the_path_it_holds(visit):

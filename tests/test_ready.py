@@ -7,7 +7,7 @@ from pathlib import Path
 
 import panel as pn
 import pytest
-from bokeh.util.token import check_token_signature, get_session_id, get_token_payload
+from bokeh.util.token import check_token_signature, generate_jwt_token, get_session_id, get_token_payload
 from panel.io.application import build_single_handler_application
 
 from conftest import served
@@ -74,8 +74,10 @@ def test_pages_are_made_before_they_are_asked_for_and_others_once_the_server_res
     assert len(built) == 6
     named, _ = get(address, **{"Bokeh-Session-Id": "Ada's"})
     assert len(built) == 7 and named == "Ada's"
+    same, _ = get(f"{address}?bokeh-token={generate_jwt_token('Bob')}")
+    assert len(built) == 8 and same == "Bob"
     get(address + "?from=the-syllabus")  # an argument that means nothing to the page
-    assert len(built) == 7
+    assert len(built) == 8
     assert len({first, second, third, themed, named}) == 5
 
 

@@ -35,11 +35,12 @@ class Component(Tagged, JSComponent):
 _EARLY = """{% extends base %}
 {% block preamble %}{{ super() }}<link rel="modulepreload" href="BUNDLE">{% endblock %}
 {% block loader_script %}{{ super() }}
-<script>
-const shim = window.importShim;
-window.importShim = Object.assign((url) => import(url).catch(() => shim(url)), shim);
-addEventListener("DOMContentLoaded", () => setTimeout(() => importShim("BUNDLE")));
-</script>
+<script>{
+  const shim = window.importShim;
+  const withNames = (url) => (error) => error instanceof TypeError ? shim(url) : Promise.reject(error);
+  window.importShim = Object.assign((url) => import(url).catch(withNames(url)), shim);
+  addEventListener("DOMContentLoaded", () => setTimeout(() => importShim("BUNDLE")));
+}</script>
 {% endblock %}
 """
 

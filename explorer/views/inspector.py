@@ -96,7 +96,7 @@ def inspector_html(r: Reading, does: str = "") -> str:
     shown = "map" if r.place == "plane" else r.place
     rows = [
         _row(
-            f"{r.metric.capitalize()} on the {shown}",
+            f"{r.metric[:1].upper()}{r.metric[1:]} on the {shown}",
             format_number(r.on_map),
             _plus_minus(r.on_map, r.map_error) if r.map_error else "computed",
         )

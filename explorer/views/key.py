@@ -42,6 +42,8 @@ def points_key(found: Basins | None, extreme: str = "minimum") -> str:
     if found is None:
         return f"<span>Looking for {extreme[:-2]}a and saddles …</span>"
     kinds = [kind for kind in _KINDS if any(point.kind == kind for point in found.points)]
+    if not found.sought:
+        return "<span>Its values are sampled or jump: no critical points are marked</span>"
     if not kinds:
         place = "plane" if found.request.window is None else "part of the plane"
         return f"<span>No {extreme} or saddle lies inside this {place}</span>"

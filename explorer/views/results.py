@@ -211,7 +211,7 @@ def _training(result: Result, on_map: Array, place: str) -> dict[str, Any]:
     """A training's values on both sets, and the picture's, which are those of another network."""
     metric, known = result.request.metric, result.profile
     measure, splits = result.measure, result.source.splits
-    what = measure.title.lower()
+    what = measure.noun
     what = what if len(what) <= LONGEST else "value"
     shown = "map" if place == "plane" else place
     sets = {

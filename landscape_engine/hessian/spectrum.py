@@ -18,7 +18,7 @@ from .operators import Operator
 
 DENSE_BELOW = 64  # up to this size all products are cheaper than an iteration
 SMALL = 512  # up to this size all eigenvalues are computed where the sign of each counts
-COUNTED = 1024  # and up to this one where it is counted, which takes less time than the smallest ones do
+COUNTED = 1024  # rows up to which ``index`` computes all eigenvalues, which takes less time than many of the smallest
 LARGEST_DENSE = 8192  # rows of a matrix that is formed: half a GiB
 
 
@@ -141,8 +141,9 @@ def _restarted(
 def index(operator: Operator) -> float:
     r"""The number of negative eigenvalues: 0 at a minimum, 1 and more at saddle points.
 
-    An eigenvalue counts as negative if it is below 0 by more than rounding. The smallest ones are found, twice as many
-    each time, until one of them is not negative; all of them where many are. NaN if the matrix is not finite.
+    An eigenvalue counts as negative if it is below 0 by more than rounding. All are computed up to 1,024 rows. Beyond,
+    the smallest ones are found, twice as many each time, until one of them is not negative; all of them where many are.
+    NaN if the matrix is not finite.
 
     Args:
         operator: The matrix.

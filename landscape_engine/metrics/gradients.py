@@ -185,7 +185,7 @@ class GradientPredictiveness(_GradientPair):
     r"""How far the gradient changes over a step, :math:`\|\nabla L(\theta_{k}) - \nabla L(\theta_{k-1})\|_2`.
 
     Small where a step along the gradient finds nearly the same gradient. On lines and curves only, for instance along
-    the checkpoints of a run; the first node has no value (NaN).
+    the checkpoints of a run; the first node has no value (NaN). ``AlongGradient`` measures it at any point.
 
     Args:
         loss: See ``DerivedMetric``.
@@ -210,8 +210,7 @@ class BetaSmoothness(_GradientPair):
 
     For a point and the one before it, a lower bound on the constant :math:`\beta` with which the gradient is Lipschitz
     between the two; its largest value along a path is the effective beta-smoothness. On lines and curves only; the
-    first node has no value (NaN),
-    nor has a pair of equal points.
+    first node has no value (NaN), nor has a pair of equal points. ``AlongGradient`` measures it at any point.
 
     Args:
         loss: See ``DerivedMetric``.
@@ -236,9 +235,10 @@ class BetaSmoothness(_GradientPair):
 class AlongGradient(DerivedMetric):
     r"""A quantity of two neighboring points, of a point and where a step down the gradient leads from it.
 
-    :math:`q(\theta, \theta - \rho \, g / \|g\|)` with :math:`g = \nabla L(\theta)`. So what is known of pairs along a
-    path is known at every point of a plane too: with ``BetaSmoothness`` about the curvature along the gradient,
-    :math:`\|H g\| / \|g\|`, to which it tends for small steps.
+    :math:`q(\theta, \theta - \rho \, g / \|g\|)` with :math:`g = \nabla L(\theta)`: what is measured of pairs along a
+    path, at any point. With ``BetaSmoothness`` it tends to :math:`\|H g\| / \|g\|` for small steps, which is the
+    curvature :math:`g^T H g / \|g\|^2` along the gradient or more. Statistics of batch normalization stay those of the
+    point, as for all that derives from a loss.
 
     Args:
         pair: The quantity, for instance ``BetaSmoothness(loss)``; the gradient is that of its loss.
@@ -264,7 +264,7 @@ class AlongGradient(DerivedMetric):
         self.positive, self.bounds = pair.positive, pair.bounds
 
     def __call__(self, model_wrapper: ModelWrapper) -> float:
-        """The value; that of two equal points where the gradient is 0."""
+        """The value, in the units of the quantity; that of two equal points where the gradient is 0."""
         gradient, chosen = self.gradient(model_wrapper), select(model_wrapper.parameters, self.parameters)
         length = torch.linalg.vector_norm(gradient)
         step = self._rho * gradient / length if length else gradient

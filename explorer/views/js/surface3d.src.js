@@ -77,11 +77,12 @@ const Z_LABEL_MIN = 34; // px kept free for the height labels, so that new value
 const Z_AXIS_MIN = 40; // px; seen from above, a shorter height axis says nothing and is left out
 const TICK_LENGTH = 0.012; // world units
 
-// While the view is turned, frames that come later than this after one another are drawn in fewer pixels, until it rests.
-const LATE = 20; // ms: sixty frames a second leave 16.7
+// While the view is turned, frames that come late are drawn in fewer pixels, until it rests.
+const LATE = 22; // ms from frame to frame: sixty a second leave 16.7, fifty 20
 const FRAMES = 4; // whose middle counts
 const SHARPNESS = [1, 0.7, 0.5]; // pixels of a line, as a share of the screen's
-const REST = 250; // ms
+const HELPFUL = 0.85; // with fewer pixels, frames take this share of the time at most, or it is not they that take it
+const REST = 250; // ms, or three frames
 
 const FALLBACK = {
   light: { edge: '#828b95', ink: '#14181d', ink2: '#48515b', card: '#ffffff' },
@@ -766,39 +767,55 @@ class Labels {
 
 // ---------------------------------------------------------------------------------------------------- the pace
 
-/** Gives up sharpness for pace while something moves, where the machine draws less than sixty frames a second. */
+/** Gives up sharpness for pace while something moves, where pixels are what takes the time. */
 class Pace {
   constructor(sharpen) {
     this.sharpen = sharpen; // called with a share of the screen's pixels, which changes the picture's
     this.level = 0; // of SHARPNESS
-    this.times = [];
-    this.resting = 0;
+    this.moves = false;
   }
 
   /** To be called in each frame that moves, with its time and before it is drawn. */
   move(time) {
-    if (this.resting) clearTimeout(this.resting);
-    else this.#take(this.level - 1); // what made the last movement slow may be over
-    this.resting = setTimeout(() => this.#rest(), REST);
-    requestAnimationFrame((next) => this.#learn(next - time));
+    clearTimeout(this.resting);
+    if (!this.moves) this.#begin();
+    requestAnimationFrame((next) => {
+      const took = next - time;
+      clearTimeout(this.resting);
+      this.resting = setTimeout(() => this.#rest(), Math.max(REST, 3 * took));
+      this.#learn(took);
+    });
+  }
+
+  #begin() {
+    this.moves = true;
+    this.times = [];
+    this.before = Infinity; // what frames took while they had more pixels
+    this.settled = false; // whether fewer would not help
+    this.#take(this.level - 1); // what made the last movement slow may be over
   }
 
   #learn(took) {
-    this.times.push(took);
-    if (this.times.length < FRAMES) return;
-    const [, before, after] = this.times.sort((a, b) => a - b);
-    if ((before + after) / 2 > LATE && this.resting) this.#take(this.level + 1);
+    if (this.settled || this.times.push(took) < FRAMES) return;
+    const [, lower, upper] = this.times.sort((a, b) => a - b);
+    const middle = (lower + upper) / 2;
     this.times = [];
+    this.settled = middle > HELPFUL * this.before;
+    if (this.settled) this.#take(this.level - 1);
+    else if (middle > LATE && this.level < SHARPNESS.length - 1) {
+      this.before = middle;
+      this.#take(this.level + 1);
+    }
   }
 
   #take(level) {
-    this.level = clamp(level, 0, SHARPNESS.length - 1);
+    this.level = Math.max(0, level);
     this.sharpen(SHARPNESS[this.level]);
   }
 
   #rest() {
-    this.resting = 0;
-    this.times = [];
+    this.moves = false;
+    this.settled = true; // a frame may still be on its way
     this.sharpen(1);
   }
 
