@@ -98,7 +98,7 @@ class Job:
             metrics,
             subspace,
             resolution=request.resolution,
-            tolerance=request.tolerance / 100,
+            tolerance=request.tolerance / 100 if driver.smooth else 0.0,
             scale=request.scale,
             drive=drive,
             start=start,

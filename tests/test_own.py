@@ -280,6 +280,7 @@ def test_what_programs_put_before_names_is_kept_where_the_model_has_it(pair, tmp
 
 def test_a_model_opened_on_a_page_is_gone_with_its_session(pair):
     view = OpeningView(State())
+    view._fill()
     view.opening.own = lambda taken: Own(network(), pair)
     asyncio.run(view._explore(None))
     key = view.state.model

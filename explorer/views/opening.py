@@ -83,15 +83,6 @@ class OpeningView:
         self._asked, self._closed = 0, False
         self._opened: list[str] = []
         self._offered: tuple[str, tuple[str, ...]] = ("", ())
-        self.picks: dict[str, pmui.Select] = {}
-        self.told = {step: text("", TEXT_CSS, **WIDE) for step in TITLES}
-        self.status = text("", TEXT_CSS, **WIDE)
-        self.options = _fields()
-        roles = self._pick("inputs", "Inputs"), self._pick("targets", "Targets")
-        self.roles = pn.Column(_fields(*roles), margin=0, **WIDE)
-        self.explore = pmui.Button(label="Explore", variant="contained", disabled=True, margin=(8, 0, 0, 0))
-        self.explore.on_click(self._explore)
-        self._inside = self._steps()
         self.dialog = pmui.Dialog(
             title="Open your own",
             title_variant="h1",
@@ -103,6 +94,18 @@ class OpeningView:
         )
         self.button = pmui.Button(label="Open your own", variant="outlined", size="small", margin=(6, 10), **WIDE)
         self.button.on_click(lambda event: self._open())
+
+    def _fill(self) -> None:
+        """Make what is in the dialog: whoever never opens it does not wait for it either."""
+        self.picks: dict[str, pmui.Select] = {}
+        self.told = {step: text("", TEXT_CSS, **WIDE) for step in TITLES}
+        self.status = text("", TEXT_CSS, **WIDE)
+        self.options = _fields()
+        roles = self._pick("inputs", "Inputs"), self._pick("targets", "Targets")
+        self.roles = pn.Column(_fields(*roles), margin=0, **WIDE)
+        self.explore = pmui.Button(label="Explore", variant="contained", disabled=True, margin=(8, 0, 0, 0))
+        self.explore.on_click(self._explore)
+        self.dialog.append(self._steps())
         self._link()
 
     def close(self) -> None:
@@ -113,8 +116,8 @@ class OpeningView:
             sources.withdraw(key)
 
     def _open(self) -> None:
-        if not self.dialog.objects:  # whoever never opens it does not wait for it either
-            self.dialog.append(self._inside)
+        if not self.dialog.objects:
+            self._fill()
         self.dialog.open = True
         if self.opening.findings.model is None:  # nothing yet, or what is on the page now
             self.opening.param.trigger("contents")

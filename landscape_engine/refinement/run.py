@@ -79,7 +79,7 @@ def refine(
         scale: ``"linear"``, ``"log"`` (needs a positive metric) or ``"symlog"``.
         vmax: Values above it count as equal to it.
         drive: Name of the metric that decides which nodes are computed; by default the first one whose ``smooth`` is
-            true. The others are NaN where they were not computed. If it is not smooth, every node is computed.
+            true. The others are NaN where they were not computed. If none is smooth, every node is computed.
         start: A landscape of the same subspace, resolution and metrics, whose computed nodes are taken over.
         interval: Seconds between two landscapes.
         progress: Called after each evaluation, or some that were made together. What it raises ends the run, which is
@@ -116,7 +116,7 @@ def refine(
     if unfit is not None:
         raise ChoiceError("metrics", unfit.name, "of one number at each point; evaluate this one at chosen points")
     driver = _driver(pipeline, drive)
-    if driver is None or not driver.smooth or not subspace.smooth:
+    if driver is None or not subspace.smooth:
         tolerance = 0.0
     if scale == "log" and driver is not None and not driver.positive:
         raise ChoiceError("scale", scale, f"'linear' or 'symlog' for '{driver.name}', which may be negative")
