@@ -33,6 +33,9 @@ def subtitle(result: Result) -> str:
     return f"{result.source.label}, {place}, {result.measure.of(SET_NAMES[request.split])}"
 
 
+_STRAIGHT = "On the straight line between the weights of the two {}s, of which three points are evaluated"
+
+
 def path_note(result: Result, at: Marker) -> str:
     """HTML: at how many places along the track values are exact while some are missing, then what is at the marker.
 
@@ -55,7 +58,8 @@ def _between(result: Result, k: int) -> str:
     beyond += [f"down to {format_number(min(inside))}"] * (min(inside) < min(start, end))
     moves = f"{format_number(start)} {'falls' if end < start else 'rises'} to {format_number(end)}"
     between = f"{' and '.join(beyond)} in between" if beyond else "always within that range"
-    return f"<i>{result.track.stop}s</i> {k + 1} to {k + 2}: {moves}, {between}"
+    words = f"<i>{result.track.stop}s</i> {k + 1} to {k + 2}: {moves}, {between}"
+    return f"<span title='{_STRAIGHT.format(result.track.stop)}'>{words}</span>"
 
 
 def _variable(result: Result) -> str:
