@@ -167,6 +167,7 @@ def turning(browser, address: str) -> tuple[list[list[float]], tuple[list[float]
     for k in range(80):
         page.mouse.move(x + 2 * k - 40, y + k % 20)
     page.mouse.up()
+    page.wait_for_timeout(1000)  # it is sharp again
     found = page.evaluate("drawn"), page.evaluate(PASS)
     page.close()
     return found
