@@ -150,3 +150,10 @@ def test_what_is_wrong_is_one_sentence_and_exit_code_two(arguments, folder, caps
     assert (ended.value.code, printed.out) == (2, "")
     assert printed.err.startswith("landscape-explorer: ") and WRONG[arguments].format(name) in printed.err
     assert printed.err.count("\n") == 1 and "Traceback" not in printed.err
+
+
+def test_as_many_pages_stand_ready_as_were_asked_for(capsys):
+    assert [cli.parsed(given).ready for given in ([], ["--ready", "30"], ["--ready", "0"])] == [4, 30, 0]
+    with pytest.raises(SystemExit, match="2"):
+        cli.parsed(["--ready", "-1"])
+    assert "argument --ready: must be a whole number, 0 or more, but it is '-1'" in capsys.readouterr().err

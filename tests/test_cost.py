@@ -6,6 +6,7 @@ import landscape_engine as le
 from explorer import cost, sources
 from explorer.jobs import Runner
 from explorer.state import State
+from explorer.status import status
 
 
 @pytest.mark.parametrize(
@@ -22,6 +23,14 @@ from explorer.state import State
 )
 def test_a_cost_is_told_as_long_as_one_would_say_it(count, pace, text):
     assert cost.sentence(count, pace) == text
+
+
+def test_what_is_left_is_told_in_minutes_where_it_is_long_and_slow_rates_are_not_zero():
+    runner = Runner(State(phase="running"))
+    runner.progress, runner.left, runner.share = le.Progress(5, 1089, 10.0), 545.0, 0.02
+    assert status(runner.state, runner).more == "2 %, 9 min left, 0.50 evaluations/s"
+    runner.progress, runner.left = le.Progress(500, 1000, 2.5), 2.5
+    assert status(runner.state, runner).more == "2 %, 2 s left, 200 evaluations/s"
 
 
 def test_every_node_is_counted_where_none_is_predicted():

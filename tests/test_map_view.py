@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 import re
+from dataclasses import replace
 from types import SimpleNamespace
 
 import numpy as np
@@ -367,6 +368,20 @@ def test_the_verdict_tells_of_other_places_while_the_picture_may_be_far_off_ther
     words = inspector_html(reading._replace(elsewhere="37.0 % of the range"))
     assert 'class="verdict warn">' in words
     assert "Elsewhere it may still be off by 37.0 % of the range." in words
+
+
+def test_the_title_of_a_bar_and_of_a_row_are_whole() -> None:
+    positive = tilted(values=tilted().values + 1, scale="log")
+    titles = {"‖∇L‖": "‖∇L‖, log", "β-smooth.": "β-smooth."}  # beside which there is no room for more
+    for z_title, expected in titles.items():
+        bar = MapView().bar
+        bar.show(replace(positive, z_title=z_title))
+        assert bar.figure.title.text == expected
+    reading = Reading(
+        where="step 1", metric="index of the Hessian", units="", names=("training loss",), true=1.0, stderr=math.nan,
+        others=(), accuracy={}, on_map=1.0, map_error=0.0, residual=0.0, share=0.0,
+    )  # fmt: skip
+    assert "Index of the Hessian on the map" in inspector_html(reading)
 
 
 def test_zoom_survives_refinement_but_not_another_plane() -> None:

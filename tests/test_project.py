@@ -103,3 +103,15 @@ print(*sys.modules)
 """
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True, timeout=120)
     assert set(done.stdout.split()) & {"torch._dynamo", "sympy"} == set()
+
+
+def test_a_process_that_serves_pages_has_one_thread_for_small_matrices():
+    code = """
+from threadpoolctl import threadpool_info, threadpool_limits
+from explorer import page
+threadpool_limits(2, "blas")
+page._begin()
+print({pool["num_threads"] for pool in threadpool_info() if pool["user_api"] == "blas"})
+"""
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True, timeout=120)
+    assert done.stdout.strip() == "{1}"

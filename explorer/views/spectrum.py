@@ -123,9 +123,9 @@ def spectrum_html(found: Spectrum, elsewhere: bool = False) -> str:
         ("Positive share of all |λ|", f"{share:.0f} %", f"± {doubt:.1f} %"),
         ("Gradient norm", format_number(found.gradient_norm), ""),
         (
-            f"Change of the loss, random step of {100 * REACH:.0f} % of ‖θ‖",
+            f"Loss change, random step {REACH:g} ‖θ‖",
             f"{'+' if middle > 0 else ''}{format_number(middle)}",
-            f"median; {100 * (found.changes > 0).mean():.0f} % of {len(found.changes)} rise",
+            f"median; {100 * (found.changes > 0).mean():.0f} % rise",
         ),
     ]
     body = "".join(f"<tr><th>{escape(k)}</th><td>{v} <small>{escape(note)}</small></td></tr>" for k, v, note in rows)
