@@ -40,6 +40,7 @@ class Insight:
         behavior: What it does; None where that is not known.
         failure: Why a step of it failed, in a sentence, and nothing after it was found; empty if none did.
         whole: Whether nothing more is to come.
+        thorough: Whether there was time for a gradient, and for more than a few examples.
     """
 
     request: Request
@@ -50,6 +51,7 @@ class Insight:
     behavior: Behavior | None = None
     failure: str = ""
     whole: bool = True
+    thorough: bool = True
 
 
 def insight(
@@ -101,7 +103,7 @@ def insight(
         except Exception:  # whatever a model does with what it is shown here, its values stand
             log.warning("What the network does could not be seen", exc_info=True)
     check()
-    return Insight(request, at, values, slope, nearest, does)
+    return Insight(request, at, values, slope, nearest, does, thorough=thorough)
 
 
 def _nearest(source: sources.Source, track: Track, here: le.ModelWrapper) -> tuple[str, float] | None:

@@ -148,7 +148,7 @@ class Runner:
             self.state.phase = "canceled"
 
     def look_around(self) -> None:
-        """Look at the network at the marker, unless that is known.
+        """Look at the network at the marker, unless that is known; again, once it is known that there is time for more.
 
         One that is being looked at is told first, so that a marker that moves tells something on its way.
         """
@@ -156,11 +156,12 @@ class Runner:
         if shown is None or (self.state.looking and not self._gives_way_to(shown.request, at)):
             return
         evaluated = at.picked is not None or shown.awaits(at.t, shown.track.followed)
-        told = known is not None and known.whole and (known.values or known.failure or not evaluated)
-        if known is None or not told or (known.request, known.at) != (shown.request, at):
+        quick = (cost.pace(shown.request) or QUICK) < QUICK
+        whole = known is not None and known.whole and (known.request, known.at) == (shown.request, at)
+        told = whole and (known.values or known.failure or not evaluated)
+        if not told or known.thorough < quick:
             self._looked_at = shown.request, at
             self._aside = time.monotonic() + PATIENCE if at.picked is not None else 0.0
-            quick = (cost.pace(shown.request) or QUICK) < QUICK
 
             def look(check: Callable[[], None], tell: Told) -> dict[str, Any]:
                 found = Insight(shown.request, at)
@@ -168,7 +169,8 @@ class Runner:
                 def so_far(some: Insight) -> None:
                     nonlocal found
                     found = some
-                    tell({"insight": some})
+                    if not told:  # what is told already stands until there is more
+                        tell({"insight": some})
 
                 try:
                     found = insight(shown.request, shown.track, shown.subspace, at, evaluated, quick, check, so_far)

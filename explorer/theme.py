@@ -247,6 +247,16 @@ def without_outline(figure: Plot) -> None:
         figure.js_on_event(event, CustomJS(code=_LET_GO))
 
 
+def without_press(figure: Plot) -> None:
+    """Let a person press for as long as they like before they drag or let go.
+
+    Bokeh 3.9 takes what is held for 0.3 s for a press, after which there is neither a drag nor a tap; a browser that is
+    busy takes as long for anything.
+    """
+    code = "Bokeh.index.find_one(figure).canvas_view.ui_event_bus.ui_gestures._start_timeout = () => {}"
+    figure.js_on_change("outer_width", CustomJS(args={"figure": figure}, code=code))
+
+
 _PLAIN = {"#444444", LIGHT["ink"], DARK["ink"]}  # Bokeh's own color of a label and ours
 
 

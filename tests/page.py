@@ -48,10 +48,11 @@ def pixel(page, alpha, beta):
     return page.evaluate(PIXEL, [alpha, beta])
 
 
-def drag(page, start, end):
-    """Drag from one point of the plane to another."""
+def drag(page, start, end, hold=0.0):
+    """Drag from one point of the plane to another, after so many milliseconds."""
     page.mouse.move(*pixel(page, *start))
     page.mouse.down()
+    page.wait_for_timeout(hold)
     page.mouse.move(*pixel(page, *end), steps=5)
     page.mouse.up()
 

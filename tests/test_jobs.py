@@ -548,6 +548,24 @@ def test_a_point_is_looked_at_before_the_path_is_known_and_after_the_run_was_can
         assert found.values["train_loss"] == pytest.approx(metric.estimate(here).value, rel=1e-5)
 
 
+def test_a_point_is_looked_at_again_once_the_network_is_known_to_be_quick(runner, monkeypatch):
+    runner.state.param.update(resolution=33, tolerance=2.0)
+    finish(runner)
+    runner.state.picked = (0.1, 0.2)
+    seen = []
+    runner.state.param.watch(lambda event: seen.append(event.new), "insight")
+    for known, examples, slope in [(0.0, 64, False), (0.001, 360, True)]:
+        monkeypatch.setattr("explorer.cost.pace", lambda request, known=known: known)
+        runner.look_around()
+        join()
+        found = runner.state.insight
+        assert found.behavior.count == examples and math.isfinite(found.gradient_norm) is slope
+    assert [found.whole for found in seen] == [False, False, True, True], "what was told stands until there is more"
+    runner.look_around()
+    join()
+    assert len(seen) == 4
+
+
 def test_what_a_look_has_found_stays_when_a_later_step_of_it_fails(monkeypatch):
     def refuse(*given):
         raise RuntimeError("this layer has no derivative")

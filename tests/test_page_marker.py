@@ -48,7 +48,7 @@ def test_a_point_that_is_tapped_is_a_network_one_sees_behave_until_the_slider_mo
     page.get_by_text("At the marker", exact=True).wait_for()
     page.get_by_text("checkpoint 1 of 43, step 0").first.wait_for()
     assert explorer.state.picked is None
-    page.mouse.click(*pixel(page, *explorer.state.result.path[4 * 12]))  # a tap on a stop of the path
+    page.mouse.click(*pixel(page, *explorer.state.result.path[4 * 12]), delay=400)  # a slow tap on a stop of the path
     page.get_by_text("checkpoint 13 of 43").first.wait_for()
     assert (explorer.state.t, explorer.state.picked) == (12, None)
     assert page.locator(SLIDER).input_value() == "12"
@@ -176,7 +176,7 @@ def test_what_is_zoomed_into_is_refined_further_and_a_reset_shows_the_whole_agai
     wait(page, lambda: explorer.state.result.request == whole.request and explorer.state.phase == "done")
     expect(page.get_by_role("button", name="Whole plane")).to_be_hidden()
     assert (explorer.map.figure.x_range.start, explorer.map.figure.x_range.end) == whole.subspace.bounds[0]
-    drag(page, (-4, 3), (4, -3))
+    drag(page, (-4, 3), (4, -3), hold=400)
     wait(page, lambda: explorer.state.result.request.window is not None and explorer.state.phase == "done")
     window = explorer.state.window
     page.mouse.dblclick(*pixel(page, 1, 1))

@@ -31,6 +31,7 @@ from explorer.theme import (
     MAP_LIGHT,
     apply_theme,
     without_outline,
+    without_press,
     without_selection,
 )
 from explorer.views import colorbar
@@ -342,6 +343,7 @@ def _map_figure() -> figure:
         title="",
     )
     without_outline(plot)
+    without_press(plot)
     plot.toolbar.update(logo=None, autohide=True)
     plot.title.standoff = 14  # as that of the bar: both fill the upper border
     plot.grid.visible = False

@@ -13,7 +13,7 @@ from bokeh.plotting import figure
 from numpy.typing import NDArray
 
 from explorer.numbers import format_error, format_number, said_error
-from explorer.theme import CLEAN, DARK, LIGHT, apply_theme, without_outline
+from explorer.theme import CLEAN, DARK, LIGHT, apply_theme, without_outline, without_press
 from explorer.views.key import BEST
 from explorer.views.ticks import drawn, tick_values
 
@@ -118,6 +118,7 @@ class CurveView:
             title="",
         )
         without_outline(self.figure)
+        without_press(self.figure)
         self.figure.xgrid.visible = False
         self.figure.yaxis[0].ticker = FixedTicker(ticks=[])
         self.figure.ygrid[0].ticker = FixedTicker(ticks=[])
