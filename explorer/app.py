@@ -17,6 +17,7 @@ from explorer.basins import Basins
 from explorer.jobs import Runner
 from explorer.own import Own
 from explorer.result import Result
+from explorer.spread import DISTANCES, Spread
 from explorer.state import chosen_state
 from explorer.status import status
 from explorer.subjects import offer
@@ -140,7 +141,9 @@ class Explorer(pn.viewable.Viewer):
         watch(lambda event: self.map.draw_lines_only(event.new == "Lines"), "contours")
         watch(lambda *events: self._color_surface(), ["contours", "dark"])
         watch(lambda *events: self._seek_points(), ["show_points", "phase"])
+        watch(lambda *events: self._seek_spread(), ["show_spread", "phase"])
         watch(lambda *events: self._show(self.state.result), ["show_points", "marking", "basins"])
+        watch(lambda *events: self._show_spread(), ["show_spread", "spreading", "spread"])
         self.map.figure.on_event(RangesUpdate, self._zoom)
         self.runner.on_progress = self._status
         self.header.param.watch(lambda event: self.runner.cancel(), "cancel")
@@ -155,6 +158,8 @@ class Explorer(pn.viewable.Viewer):
         whole = when(self.state.param.window.rx().rx.is_not(None), back, sizing_mode=None)
         relief = controls.choice(self.state.param.relief, options=RELIEFS, margin=0)
         points = controls.toggle(self.state.param.show_points, "Critical points")
+        others = controls.toggle(self.state.param.show_spread, "Other directions")
+        others = when(self.state.param.subspace.rx() == "random_line", others, sizing_mode=None)
         reset = controls.action("Reset view", lambda event: self.surface.param.update(reset=self.surface.reset + 1))
         over_map, over_curve = self.marker.keys
         switches = [controls.choice(self.state.param.on_phone, margin=0) for _ in range(2)]
@@ -170,7 +175,7 @@ class Explorer(pn.viewable.Viewer):
                 over_map,
             ),
             card("surface", head("Surface", relief, reset, on_phone=switches[1]), self.surface, self.surface_key),
-            card("curve", head("Along the line", also_nodes), self.curve.view, self.curve_key, over_curve),
+            card("curve", head("Along the line", others, also_nodes), self.curve.view, self.curve_key, over_curve),
             card("profile", head(self.profile_title, self.profile_note), self.profile.view),
             card("inspector", self.marker.card),
             card("spectrum", head("Curvature at the marker", compute), self.spectrum.view, visible=differentiable),
@@ -261,9 +266,9 @@ class Explorer(pn.viewable.Viewer):
         self.map_key.object = map_key(picture, result.held, off_plane(result), points, self.state.show_nodes)
 
     def _show_curve(self, result: Result) -> CurvePicture:
-        picture = curve_of(result)
+        picture = curve_of(result, self._spread_of(result))
         self.curve.show(picture)
-        self.curve_key.object = curve_key(picture)
+        self.curve_key.object = curve_key(picture, self.state.show_spread and self.state.spreading)
         return picture
 
     def _show_spectrum(self) -> None:
@@ -299,6 +304,24 @@ class Explorer(pn.viewable.Viewer):
         """What is known of the minima and saddles of a result, if they are wanted."""
         found: Basins | None = self.state.basins if self.state.show_points else None
         return found if found is not None and found.request == result.request else None
+
+    def _seek_spread(self) -> None:
+        """Evaluate other random directions once the run of a line is done, if they are wanted and not known."""
+        state, shown = self.state, self.state.result
+        if not (state.show_spread and shown is not None and shown.request.subspace == "random_line"):
+            self.runner.drop("spreading")
+        elif state.phase == "done" and not ((found := self._spread_of(shown)) and found.distances == DISTANCES):
+            self.runner.spread()
+
+    def _show_spread(self) -> None:
+        if self.shown is not None and self.shown.request.is_line:
+            with hold():
+                self._show_curve(self.shown)
+
+    def _spread_of(self, result: Result) -> Spread | None:
+        """What is known of other random directions, if they are wanted."""
+        found: Spread | None = self.state.spread if self.state.show_spread else None
+        return found if found is not None and found.is_of(result.request) else None
 
     def _nodes(self) -> None:
         self.map.show_nodes(self.state.show_nodes)

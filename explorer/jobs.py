@@ -20,6 +20,7 @@ from explorer.insight import Insight, insight
 from explorer.job import Canceled, Job, sentence
 from explorer.result import Result
 from explorer.spectrum import spectrum
+from explorer.spread import spread
 from explorer.state import Marker, Request, State
 
 log = logging.getLogger("explorer")
@@ -200,6 +201,21 @@ class Runner:
         if shown is not None:
             found = shown.request, shown.subspace, shown.landscape
             self._beside("marking", lambda check, tell: {"basins": basins(*found, check)})
+
+    def spread(self) -> None:
+        """Evaluate other random directions than that of the line that is shown."""
+        shown = self.state.result
+        if shown is not None:
+            line = shown.request, shown.subspace
+            self._beside(
+                "spreading", lambda check, tell: {"spread": spread(*line, check, lambda found: tell({"spread": found}))}
+            )
+
+    def drop(self, busy: str) -> None:
+        """Call off what is done beside the run."""
+        if busy in self._besides:
+            self._besides[busy].set()
+            self.state.param.update(**{busy: False})
 
     def _beside(self, busy: str, work: Callable[[Callable[[], None], Told], dict[str, Any]]) -> None:
         """Do something beside the run, in a thread of its own; a newer question of its kind replaces an older one.

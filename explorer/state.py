@@ -151,6 +151,7 @@ class State(param.Parameterized):
     relief = param.Selector(default=1.0, objects=[0.5, 1.0, 2.0], doc="How many times as high the surface is drawn.")
     show_nodes = param.Boolean(default=False, doc="Show which nodes were computed.")
     show_points = param.Boolean(default=False, doc="Show minima and saddles of the plane.")
+    show_spread = param.Boolean(default=False, doc="Show what other random directions than that of the line meet.")
     dark = param.Boolean(default=False, doc="Dark page.")
 
     phase = param.Selector(default="idle", objects=["idle", "running", "done", "canceled", "failed"])
@@ -159,6 +160,8 @@ class State(param.Parameterized):
     result = param.Parameter(default=None, doc="The newest result.Result, or None.")
     marking = param.Boolean(default=False, doc="Whether minima and saddles are being looked for.")
     basins = param.Parameter(default=None, doc="The newest basins.Basins, or None.")
+    spreading = param.Boolean(default=False, doc="Whether other random directions are being evaluated.")
+    spread = param.Parameter(default=None, doc="The newest spread.Spread, or None.")
     looking = param.Boolean(default=False, doc="Whether the network at the marker is being looked at.")
     insight = param.Parameter(default=None, doc="The newest insight.Insight, or None.")
     studying = param.Boolean(default=False, doc="Whether the curvature at the marker is being computed.")

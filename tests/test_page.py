@@ -1,5 +1,6 @@
 """The page as a person meets it, in a real browser."""
 
+import re
 import threading
 import time
 
@@ -191,6 +192,23 @@ def test_a_random_line_has_the_trained_network_in_its_middle(visit):
     np.testing.assert_allclose(middle, result.profile["train_loss"][-1], rtol=1e-5)
     page.get_by_text("collapses to a dot").first.wait_for()
     page.wait_for_function("deep('.bk-surface')[0].offsetWidth === 0")
+
+
+def test_other_random_directions_are_a_band_around_the_line_when_asked_for(visit):
+    page, explorer = visit()
+    expect(page.get_by_role("button", name="Other directions")).to_be_hidden()
+    choose(page, "Subspace", "Random line")
+    page.get_by_role("button", name="Other directions").click()
+    page.get_by_text("at 16 distances").first.wait_for()
+    low, _, high = explorer.state.spread.quantiles
+    box = page.locator(".bk-curve canvas").first.bounding_box()
+    page.mouse.move(box["x"] + box["width"] - 26, box["y"] + box["height"] / 2)  # near the end of the line
+    page.get_by_text(re.compile("80 % of 20 directions")).first.wait_for()
+    *_, told, place = page.evaluate("deep('.map-tip').find(e => e.offsetParent).innerText").split("\n")
+    assert place == "α 1.00"
+    assert told.startswith(f"{format_number(low[-1])} to {format_number(high[-1])}, median ")
+    page.get_by_role("button", name="Other directions").click()
+    expect(page.get_by_text("at 16 distances").first).to_be_hidden()
 
 
 def test_a_plane_through_three_checkpoints_of_fewer_test_examples(visit):

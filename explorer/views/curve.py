@@ -13,17 +13,21 @@ from bokeh.plotting import figure
 from numpy.typing import NDArray
 
 from explorer.numbers import format_error, format_number, said_error
+from explorer.spread import DIRECTIONS, DISTANCES, INSIDE, Spread
 from explorer.theme import CLEAN, DARK, LIGHT, apply_theme, without_outline, without_press
-from explorer.views.key import BEST
-from explorer.views.ticks import drawn, tick_values
+from explorer.views.key import BAND, BEST, DASHED
+from explorer.views.ticks import drawn, tick_values, undrawn
 
 Array = NDArray[np.float64]
+_SHARE = f"{100 * (INSIDE[1] - INSIDE[0]):.0f} %"
+_AROUND = ("x", "low", "middle", "high")
 
 HEIGHT, TOP, BOTTOM, LEFT, RIGHT = 260, 28, 46, 66, 24  # pixels of the frame and around it
 TOOLTIP = """<div class="map-tip" style="margin: -6px; padding: 6px 8px; border-radius: 3px;
   background: var(--card, #fff); box-shadow: 0 0 0 1px var(--hair, #dfe2e6);
   font: 12px/1.45 var(--font, sans-serif); color: var(--ink-2, #48515b); white-space: nowrap">
-<b style="color: var(--ink, #14181d)">@value</b><br>@origin<br>α @place</div>"""
+<b style="color: var(--ink, #14181d)">@value</b><br><span style="white-space: pre">@origin@others</span><br>
+α @place</div>"""
 
 
 @final
@@ -42,6 +46,7 @@ class CurvePicture:
         title: Name and unit of the metric.
         units: Unit of the metric, or "".
         high_is_better: Whether the best node is the highest.
+        around: What other random directions meet, or None.
     """
 
     x: Array
@@ -54,11 +59,24 @@ class CurvePicture:
     title: str = "Loss"
     units: str = ""
     high_is_better: bool = False
+    around: Spread | None = None
 
     @cached_property
     def z(self) -> Array:
         """The transformed metric, NaN where it is not finite."""
         return drawn(np.where(np.isfinite(self.values), self.values, np.nan), self.scale)
+
+    @cached_property
+    def band(self) -> Array:
+        """What other directions meet, (4, m): coordinates, lower bound, median and upper bound, as ``z``.
+
+        It is the same on both sides: a direction is as likely as its opposite.
+        """
+        if self.around is None:
+            return np.zeros((4, 0))
+        half = np.vstack([self.around.radii, drawn(self.around.quantiles, self.scale)])
+        half = half[:, np.isfinite(half).all(axis=0)]
+        return np.hstack([half[:, :0:-1] * [[-1], [1], [1], [1]], half])
 
     @property
     def error_share(self) -> float:
@@ -87,11 +105,11 @@ class CurvePicture:
         """The metric and its estimated error at coordinates, of shape (m, 1); NaN outside."""
         at = np.asarray(points, float).reshape(-1)
         z, error = self.height_at(points), np.interp(at, self.x, self.error, left=np.nan, right=np.nan)
-        return (np.exp(z) if self.scale == "log" else z), error
+        return undrawn(z, self.scale), error
 
 
 class CurveView:
-    """The curve, its estimated error as a band, its computed nodes and the marker.
+    """The curve, its estimated error as a band, other directions as another, its computed nodes and the marker.
 
     Attributes:
         marker: Where the marker is, columns ``x`` and ``y``, in the units of ``CurvePicture.z``.
@@ -100,7 +118,7 @@ class CurveView:
 
     def __init__(self) -> None:
         self.marker = ColumnDataSource({"x": [], "y": []})
-        names = ("x", "y", "low", "high", "value", "origin", "place")
+        names = ("x", "y", "low", "high", "value", "origin", "others", "place")
         self._table = ColumnDataSource({name: [] for name in names})
         self._nodes, self._best = (ColumnDataSource({"x": [], "y": []}) for _ in range(2))
         self.figure = figure(
@@ -122,6 +140,9 @@ class CurveView:
         self.figure.xgrid.visible = False
         self.figure.yaxis[0].ticker = FixedTicker(ticks=[])
         self.figure.ygrid[0].ticker = FixedTicker(ticks=[])
+        self._around = ColumnDataSource({name: [] for name in _AROUND})
+        self._others = self.figure.varea(source=self._around, x="x", y1="low", y2="high", fill_alpha=0.22)
+        self._median = self.figure.line(source=self._around, x="x", y="middle", line_width=1.4, line_dash=[4, 3])
         self._band = self.figure.varea(source=self._table, x="x", y1="low", y2="high", fill_alpha=0.14)
         self._line = self.figure.line(source=self._table, line_width=2.2, line_join="round")
         self._dots = self.figure.scatter(source=self._nodes, size=5, line_width=1, visible=False)
@@ -150,7 +171,8 @@ class CurveView:
         self._nodes.data = {"x": picture.x[picture.evaluated], "y": z[picture.evaluated]}
         best = picture.x == picture.best()[0]
         self._best.data = {"x": picture.x[best], "y": z[best]}
-        finite = z[np.isfinite(z)]
+        self._around.data = dict(zip(_AROUND, picture.band, strict=True))
+        finite = np.concatenate([z[np.isfinite(z)], *picture.band[1:]])
         low, high = (float(finite.min()), float(finite.max())) if finite.size else (0.0, 1.0)
         pad = 0.06 * (high - low or 1)
         self.figure.x_range.update(start=float(picture.x[0]), end=float(picture.x[-1]))
@@ -171,6 +193,7 @@ class CurveView:
         self._line.glyph.line_color = self._band.glyph.fill_color = colors["ink"]
         self._dots.glyph.update(fill_color=colors["card"], line_color=colors["ink"])
         self._lowest.glyph.line_color = colors["ink"]
+        self._others.glyph.fill_color = self._median.glyph.line_color = colors["line3"]
         self._here.glyph.update(fill_color=colors["here"], line_color=colors["card"])
         for span in self._spans:
             span.line_color = colors["edge"]
@@ -184,18 +207,42 @@ def _texts(picture: CurvePicture) -> dict[str, list[str]]:
         about = doubt if doubt.startswith("<") else f"about {doubt}"
         origins.append("computed here" if computed else f"predicted, error {about}")
         values.append(f"{format_number(value)} {picture.units}".strip())
-    return {"value": values, "origin": origins, "place": [format_number(float(x)) for x in picture.x]}
+    others = [""] * len(values)
+    if picture.band.size:
+        near = [undrawn(np.interp(picture.x, picture.band[0], row), picture.scale) for row in picture.band[1:]]
+        words = zip(*([format_number(float(v)) for v in row] for row in near), strict=True)
+        others = [
+            f"\n{_SHARE} of {DIRECTIONS} directions:\n{low} to {high}, median {middle}" for low, middle, high in words
+        ]
+    return {"value": values, "origin": origins, "others": others, "place": [format_number(float(x)) for x in picture.x]}
 
 
-def curve_key(picture: CurvePicture) -> str:
-    """The line under the curve as HTML."""
+def curve_key(picture: CurvePicture, waits: bool = False) -> str:
+    """The lines under the curve as HTML.
+
+    Args:
+        picture: The curve.
+        waits: Whether other directions are being evaluated.
+    """
     where, value = picture.best()
     extreme = "highest" if picture.high_is_better else "lowest"
     nodes = f"{int(picture.evaluated.sum()):,} of {picture.evaluated.size:,} nodes computed"
     edge = ", on the edge" * (where in (picture.x[0], picture.x[-1]))
     return (
         f"<div class='row'><span>{BEST}{extreme}, {format_number(value)} at α {format_number(where, 2)}{edge}</span>"
-        f"<span>{nodes}, estimated error {picture.said_error}</span></div>"
+        f"<span>{nodes}, estimated error {picture.said_error}</span></div>{_others_key(picture.around, waits)}"
+    )
+
+
+def _others_key(around: Spread | None, waits: bool) -> str:
+    """What the band of other directions is, and how far it has come."""
+    known = 0 if around is None else around.distances
+    if not known:
+        return "<div class='row'><span>Evaluating other random directions …</span></div>" * waits
+    come = f"{known} of {DISTANCES}" if known < DISTANCES else f"{DISTANCES}"
+    return (
+        f"<div class='row'><span>{BAND}middle {_SHARE} of {DIRECTIONS} random directions, this one among them</span>"
+        f"<span>{DASHED}their median</span><span>at {come} distances, linear in between</span></div>"
     )
 
 

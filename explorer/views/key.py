@@ -28,7 +28,8 @@ _NODE = (
     """<span><svg width="9" height="9"><circle cx="4.5" cy="4.5" r="1.7" fill="currentColor"/></svg>computed</span>"""
 )
 _KINDS = {"minimum": BEST, "maximum": BEST, "saddle": _SADDLE}
-_DASHED = """<svg width="24" height="4"><path d="M0 2H24" stroke="currentColor" stroke-width="1.4"
+BAND = """<svg width="22" height="10"><rect width="22" height="10" rx="2" fill="currentColor" opacity=".22"/></svg>"""
+DASHED = """<svg width="24" height="4"><path d="M0 2H24" stroke="currentColor" stroke-width="1.4"
 stroke-dasharray="4 3"/></svg>"""
 
 
@@ -81,7 +82,7 @@ def map_key(picture: Picture, held: float, off: float = 0.0, points: str = "", n
         else:
             items.append(best)
     dashed = any(line.dashed for line in picture.lines())
-    doubt = f"{_DASHED}coarse, estimated error" if dashed else "estimated error"
+    doubt = f"{DASHED}coarse, estimated error" if dashed else "estimated error"
     lines = "".join(f"<span>{item}</span>" for item in items)
     below = f"<div class='fit'>{_NODE * nodes}{points}</div><span>{doubt} {picture.said_error}</span>"
     return f"<div class='row lines'>{lines}</div><div class='row below'>{below}</div>"

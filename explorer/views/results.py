@@ -14,6 +14,7 @@ from explorer.insight import Insight
 from explorer.numbers import format_number
 from explorer.profiles import Profile
 from explorer.result import Result
+from explorer.spread import Spread
 from explorer.state import DERIVED, SET_NAMES, SPLITS, SUBSPACES, Marker
 from explorer.tracks import LINE_NAMES, PER_INTERVAL, said
 from explorer.views.curve import CurvePicture
@@ -66,8 +67,8 @@ def _variable(result: Result) -> str:
     return f"{result.request.split}_{result.request.metric}"
 
 
-def curve_of(result: Result) -> CurvePicture:
-    """The curve of a result on a line."""
+def curve_of(result: Result, around: Spread | None = None) -> CurvePicture:
+    """The curve of a result on a line, and what other random directions meet."""
     landscape, request, name = result.landscape, result.request, _variable(result)
     measure = result.measure
     return CurvePicture(
@@ -81,6 +82,7 @@ def curve_of(result: Result) -> CurvePicture:
         title=", ".join(filter(None, [measure.title, measure.units])),
         units=measure.units,
         high_is_better=measure.high_is_better,
+        around=around,
     )
 
 

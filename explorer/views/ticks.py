@@ -31,6 +31,11 @@ def drawn(values: Array, scale: str) -> Array:
     return np.log(np.where(values > 0, values, np.nan)) if scale == "log" else values
 
 
+def undrawn(z: Array, scale: str) -> Array:
+    """The values that are drawn so."""
+    return np.exp(z) if scale == "log" else z
+
+
 def _log_ticks(low: float, high: float) -> tuple[list[float], list[float], list[float]]:
     """Labeled values, the others that get a tick, and those with a grid line, for limits of the logarithm."""
     powers = range(int(np.floor(low / np.log(10))), int(np.ceil(high / np.log(10))) + 1)
