@@ -35,7 +35,7 @@ from explorer.views.marker import MarkerView
 from explorer.views.movement import MovementView
 from explorer.views.picture import Picture
 from explorer.views.profile import ProfileView
-from explorer.views.results import curve_of, off_plane, path_note, picture_of, profile_of, subtitle
+from explorer.views.results import barrier_of, curve_of, off_plane, path_note, picture_of, profile_of, subtitle
 from explorer.views.spectrum import SpectrumView
 from explorer.views.surface import Surface3D
 from landscape_engine import ChoiceError, LandscapeError
@@ -88,6 +88,7 @@ class Explorer(pn.viewable.Viewer):
         early = self._open()  # it computes while what shows it is made
         self.shown: Result | None = None
         self.picture: Picture | CurvePicture | None = None
+        self._drawn: Any = None  # what the map was made of, as far as it is drawn
         self.track: Track | None = None
         self.header = Header(styles={"flex": "1 1 auto", "min-width": "0"}, margin=0)
         self.map, self.curve, self.profile, self.spectrum = MapView(), CurveView(), ProfileView(), SpectrumView()
@@ -247,9 +248,15 @@ class Explorer(pn.viewable.Viewer):
         self.profile_title.object = f"<h2>{track.title}</h2>"
 
     def _show_plane(self, result: Result) -> Picture:
-        picture = picture_of(result, self._points_of(result))
-        self.map.show(picture, whole=result.request.window is None)
-        self.surface.show(picture, f"{result.measure.title} over the plane, in three dimensions")
+        """Draw map and surface, unless no more than values along the track have come to be known since."""
+        found, barrier = self._points_of(result), barrier_of(result)
+        parts, picture = (result.request, result.landscape, result.projections, found), self.picture
+        known, top = self._drawn or ((), None)
+        if not isinstance(picture, Picture) or [*map(id, parts)] != [*map(id, known)] or barrier != top:
+            picture, self._drawn = picture_of(result, found), None
+            self.map.show(picture, whole=result.request.window is None)
+            self.surface.show(picture, f"{result.measure.title} over the plane, in three dimensions")
+            self._drawn = parts, barrier
         self._write_key(result, picture)
         scale = "log " if picture.scale == "log" else ""
         self.surface_key.object = (

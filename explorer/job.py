@@ -24,7 +24,8 @@ if TYPE_CHECKING:
 
 log = logging.getLogger("explorer")
 
-PICTURE = 0.4  # seconds between two pictures
+PICTURE, RAREST = 0.4, 2.0  # seconds between two pictures, at first and at last
+RARER = 0.15  # share of the time of a run after which there is another picture: the later, the less it differs
 SLOW, FEW = 0.006, 100  # seconds of an evaluation above which first pictures are drafts, on so many examples
 
 
@@ -93,7 +94,7 @@ class Job:
         start = source.recall(request, {m.name for m in metrics})
         self.expected = 0 if start is not None else cost.evaluations(request)
         path = self._timed(profiles(request, track, self._check))
-        exact = next(path)
+        exact, shown, began, due = next(path), None, time.monotonic(), 0.0
         for landscape in le.refine(
             metrics,
             subspace,
@@ -109,10 +110,13 @@ class Job:
             if "draft" not in landscape.attrs:
                 source.keep(request, landscape)
             result = Result(request, track, subspace, landscape, projections, exact, self.progress)
-            yield result
+            if shown is None or time.monotonic() >= due:
+                yield (shown := result)
+                due = time.monotonic() + min(max(PICTURE, RARER * (time.monotonic() - began)), RAREST)
             for exact in islice(path, 1):  # map and path become finer in turn
-                yield replace(result, profiles=exact)
+                yield replace(shown, profiles=exact)
         self.refined = True
+        yield replace(result, profiles=exact)
         for exact in path:
             yield replace(result, profiles=exact)
 

@@ -5,6 +5,7 @@ import re
 import sys
 import threading
 import time
+from dataclasses import replace
 from types import SimpleNamespace
 
 import numpy as np
@@ -120,6 +121,36 @@ def test_a_run_stands_still_while_the_page_changes_and_goes_on_after(runner):
     runner.tell()
     state = finish(runner, 120.0)
     assert state.phase == "done" and runner.progress.evaluated > before.evaluated
+
+
+def test_pictures_come_ever_more_rarely_and_the_last_one_is_shown(runner, monkeypatch):
+    monkeypatch.setattr("explorer.job.PICTURE", 1e9)
+    monkeypatch.setattr("explorer.job.RAREST", 1e9)
+    monkeypatch.setattr("explorer.job.Job._check", lambda job: time.sleep(0.01))  # so that there are many
+    results = []
+    post = Runner.post
+    monkeypatch.setattr(Runner, "post", lambda *given: (results.append(given[4]), post(*given)))
+    runner.state.param.update(model="spirals_mlp", resolution=65, tolerance=0.1)
+    last = finish(runner, 60.0).result
+    pictures = [result.landscape for result in results if result is not None]
+    assert len({id(picture) for picture in pictures}) == 2 and pictures[-1] is last.landscape
+    assert int(pictures[0]["evaluated"].sum()) == 81 < int(last.landscape["evaluated"].sum())
+    assert last.profile["evaluated"].all()
+
+
+def test_what_is_known_along_the_path_draws_no_map_anew(monkeypatch):
+    drawn = []
+    explorer = Explorer(resolution=33, tolerance=2.0)
+    finish(explorer.runner)
+    monkeypatch.setattr(explorer.map, "show", lambda picture, whole: drawn.append(picture))
+    result = explorer.state.result
+    stops = np.arange(len(result.profile["evaluated"])) % 4 == 0
+    few = {**result.profile, "evaluated": result.profile["evaluated"] & stops}
+    explorer.state.result = replace(result, profiles={"path": few})
+    assert not drawn and explorer.shown is explorer.state.result
+    explorer.state.result = replace(result, landscape=result.landscape.copy())
+    assert len(drawn) == 1 and explorer.picture is drawn[0]
+    explorer.runner.close()
 
 
 def test_another_metric_goes_on_from_the_nodes_known(runner):
