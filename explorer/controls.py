@@ -14,7 +14,7 @@ import param
 from explorer import cost, sources
 from explorer.jobs import Runner
 from explorer.measures import MEASURES
-from explorer.numbers import percent
+from explorer.numbers import format_level, percent
 from explorer.result import Result
 from explorer.state import (
     DERIVED,
@@ -36,6 +36,7 @@ from landscape_engine import LandscapeError
 HELP = {
     "trajectory": "The plane that holds most of the training path",
     "random": "Two random directions through the trained network",
+    "cube": "Two random directions through the trained network, shifted along a third one",
     "through": "The plane that three networks of the training span",
     "saved": "A plane from a file, through the trained network",
     "random_line": "One random direction through the trained network",
@@ -204,6 +205,17 @@ def _pickers(state: State) -> pn.Column:
     return when(subspace.rx.in_((*between, *DERIVED)), pn.Row(*parts, margin=(0, 7), **WIDE))
 
 
+def _layer(state: State) -> pn.Column:
+    """How far along the third direction of a cube; in sight where it counts."""
+    told = pn.bind(
+        lambda *shares: f"Layer at γ = {format_level(math.prod(shares))}", state.param.layer, state.param.extent
+    )
+    style = {"description": "", "show_value": False, "tooltips": False, "size": "small", **WIDE}
+    style |= {"margin": (6, 18, 0, 18), "sx": {"& .MuiTypography-root": {"fontSize": "0.75rem"}}}
+    slider = pmui.FloatSlider.from_param(state.param.layer, label=told, start=-1, end=1, step=0.05, **style)
+    return when(state.param.subspace.rx() == "cube", slider)
+
+
 def _plane_file(state: State) -> pn.Column:
     """Opens a saved plane; in sight where it counts."""
     file = pmui.FileInput(
@@ -315,6 +327,7 @@ def _sections(state: State, *beside_model: Any) -> list[pn.Column]:
             _heading("Where to look"),
             _some(state.param.subspace, "Subspace", state.param.places, SUBSPACES.__getitem__),
             _pickers(state),
+            _layer(state),
             _plane_file(state),
             _told(state, _held, "result", "model", "subspace", "saved"),
             when(state.param.subspace.rx() == "connection", _select(state.param.way, "Connecting path", WAYS)),

@@ -118,6 +118,9 @@ class Source:
         if request.subspace in DERIVED:
             usual = self._derived(request, at[0])
             return replace(usual, bounds=tuple((lo * extent, hi * extent) for lo, hi in usual.bounds))
+        if request.subspace == "cube":
+            cube = le.Cube.random(model, request.normalization, seed=request.seed, extent=extent)
+            return cube.layer(request.layer * extent)
         kind = le.Line if request.subspace == "random_line" else le.Plane
         return kind.random(model, request.normalization, seed=request.seed, extent=extent)
 

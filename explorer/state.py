@@ -17,6 +17,7 @@ SAMPLES = [1000, 300, 100, 50, 20, 5]  # how many examples or episodes; what a m
 SUBSPACES = {
     "trajectory": "Trajectory plane (PCA)",
     "random": "Random plane",
+    "cube": "Layer of a random cube",
     "through": "Plane through three checkpoints",
     "saved": "Saved plane",
     "hessian": "Plane of largest and smallest curvature",
@@ -32,7 +33,7 @@ PATHS = {"trajectory": 3, "through": 3, "between": 2}  # how many checkpoints th
 PAIRED = ("connection", "networks")  # of two networks, between which the slider moves
 FOUND = ("gradient", "hessian", "hessian_line", "connection")  # what they are depends on the examples
 DERIVED = ("gradient", "hessian", "hessian_line")  # spanned by derivatives of the loss at a checkpoint
-RANDOM = ("random", "random_line")
+RANDOM = ("random", "cube", "random_line")
 WAYS = {"bezier": "Bézier curve", "chain": "Polygonal chain", "band": "Nudged elastic band"}
 STATISTICS = {"stored": "As stored", "re-estimated": "Re-estimated at each point", "batch": "Of each batch"}
 NORMALIZATIONS = {"filter": "Filter", "layer": "Layer", "model": "Model", "none": "None"}
@@ -59,6 +60,7 @@ class Request(NamedTuple):
     window: tuple[tuple[float, float], tuple[float, float]] | None = None
     way: str = ""
     statistics: str = "stored"
+    layer: float = 0.0
 
     @property
     def is_line(self) -> bool:
@@ -89,7 +91,7 @@ class Marker(NamedTuple):
     picked: tuple[float, ...] | None = None
 
 
-WHERE = ("model", "subspace", "normalization", "extent", "seed", "first", "second", "third", "saved", "way")
+WHERE = ("model", "subspace", "normalization", "extent", "seed", "first", "second", "third", "saved", "way", "layer")
 """The choices that decide which plane it is."""
 
 
@@ -137,6 +139,11 @@ class State(param.Parameterized):
         doc="How far the plane reaches, 1 as usual.",
     )
     seed = param.Integer(default=0, bounds=(0, None), doc="Of the random directions.")
+    layer = param.Number(
+        default=0.0,
+        bounds=(-1, 1),
+        doc="Which layer of the cube: how far along its third direction, 1 is as far as it reaches.",
+    )
     tolerance = param.Number(
         default=0.5,
         bounds=(0, 100),
@@ -216,6 +223,7 @@ class State(param.Parameterized):
             self.window if self.subspace not in LINES else None,
             self.way if self.subspace == "connection" else "",
             self.statistics if self.has_statistics else "stored",
+            float(self.layer) if self.subspace == "cube" else 0.0,
         )
 
     @property
@@ -253,7 +261,7 @@ class State(param.Parameterized):
 
 
 CHOICES = [name for name in Request._fields if name not in ("model", "checkpoints", "saved", "window")]
-CHOICES += ["contours", "relief", "show_nodes", "show_points", "dark"]
+CHOICES += ["contours", "relief", "show_nodes", "show_points", "show_spread", "dark"]
 
 
 def chosen_state(model: str | None, models: Sequence[str], choices: Mapping[str, Any]) -> State:

@@ -5,6 +5,7 @@ import pytest
 import torch
 import torch.nn.functional as F
 
+import landscape_engine as le
 import oracle
 import sample_models
 from explorer.measures import MEASURES
@@ -106,6 +107,26 @@ def test_every_subspace_is_drawn_and_right_at_the_trained_network(open_model, kn
         spread = float(np.ptp(result.landscape["train_loss"].values))
         off = 1e-4 + (0.02 * spread if key == "through" else 0)  # where the ends are no nodes
         np.testing.assert_allclose(values, [loss_at(k) for k in ends], rtol=0, atol=off, err_msg=key)
+
+
+def test_a_slider_goes_through_the_layers_of_a_cube(open_model, known):
+    page, explorer, answered = open_model("spirals_mlp", subspace="cube", extent=0.5)
+    slider = page.get_by_role("slider", name="Layer at γ = 0", exact=True)
+    slider.focus()
+    for _ in range(4):
+        page.keyboard.press("ArrowRight")
+    result = answered("layer", 0.2)
+    page.get_by_text("spirals_mlp, layer of a random cube at γ 0.1, training loss").first.wait_for()
+    page.get_by_role("slider", name="Layer at γ = 0.1", exact=True).wait_for()
+    sample = sample_models.load("spirals_mlp")
+    third = le.Cube.random(sample.model).directions[2]
+    moved = {name: value + 0.1 * third[name] for name, value in sample.model.state_dict().items()}
+    sample.model.load_state_dict(moved)
+    inputs, targets = sample.train.inputs[:COUNT], sample.train.targets[:COUNT]
+    expected = F.cross_entropy(sample.model(inputs), targets).item()
+    assert float(result.landscape.sel(alpha=0, beta=0)["train_loss"]) == pytest.approx(expected, rel=1e-5)
+    away = 0.1 * oracle.norm(third)  # from the trained network, whose nearest point of the layer is not far
+    assert 0.9 * away < result.residual[-1] <= away
 
 
 def test_every_normalization_scales_as_it_says(open_model):

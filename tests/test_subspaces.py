@@ -327,3 +327,19 @@ def test_no_smaller_box_holds_a_path_that_ends_anywhere_in_it(turn, aspect):
     sides = np.array([hi - lo for lo, hi in plane.bounds])
     assert sides[0] / sides[1] == pytest.approx(aspect)
     assert fits(path, sides * (1 + 1e-9)) and not fits(path, sides * 0.999)
+
+
+@pytest.mark.parametrize("keep", ["tensors", "seeds"])
+def test_a_layer_of_a_cube_is_the_plane_of_its_first_directions_shifted_along_the_others(keep):
+    model = linear()
+    cube = le.Cube.random(model, dimensions=4, seed=5, extent=2.0, keep=keep)
+    layer = cube.layer(0.5, -1.0)
+    assert layer.bounds == cube.bounds[:2] and layer.facts["layer"] == [0.5, -1.0]
+    for coordinates in ((0.0, 0.0), (0.3, -0.7)):
+        whole = oracle.point(
+            dict(model.named_parameters()), [dict(d) for d in cube.directions], (*coordinates, 0.5, -1.0)
+        )
+        here = layer.state_at(coordinates)
+        np.testing.assert_allclose(oracle.flat(here), oracle.flat(whole), rtol=1e-5, atol=1e-6)
+    with pytest.raises(le.ChoiceError, match="2 coordinates, of the directions after two"):
+        cube.layer(0.5)

@@ -11,7 +11,7 @@ import numpy as np
 
 from explorer.basins import Basins, Stationary
 from explorer.insight import Insight
-from explorer.numbers import format_number
+from explorer.numbers import format_level, format_number
 from explorer.profiles import Profile
 from explorer.result import Result
 from explorer.spread import Spread
@@ -31,6 +31,7 @@ def subtitle(result: Result) -> str:
     """What the pictures show, in words."""
     request = result.request
     place = "part of the " * (request.window is not None) + SUBSPACES[request.subspace].split(" (")[0].lower()
+    place += f" at γ {format_level(request.layer * request.extent)}" * (request.subspace == "cube")
     return f"{result.source.label}, {place}, {result.measure.of(SET_NAMES[request.split])}"
 
 

@@ -366,3 +366,21 @@ class Cube(Spanned):
     r"""The points :math:`\theta_0 + \sum_k c_k d_k` of three or more directions."""
 
     counts = range(3, len(NAMES) + 1)
+
+    def layer(self, *further: float) -> Plane:
+        r"""The plane of the first two directions, shifted along the others.
+
+        Its point :math:`(\alpha, \beta)` is the cube's :math:`(\alpha, \beta, \gamma, ...)`.
+
+        Args:
+            *further: Coordinates along the third direction and those after it.
+
+        Raises:
+            ChoiceError: If they are too many or too few.
+        """
+        if len(further) != len(self.directions) - 2:
+            raise ChoiceError(
+                "further", further, f"{len(self.directions) - 2} coordinates, of the directions after two"
+            )
+        here, facts = self.state_at((0.0, 0.0, *further)), {**self.facts, "layer": [float(c) for c in further]}
+        return Plane(self.model, here, self.directions[:2], self.bounds[:2], facts)
