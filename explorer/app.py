@@ -315,10 +315,12 @@ class Explorer(pn.viewable.Viewer):
     def _seek_spread(self) -> None:
         """Evaluate other random directions once the run of a line is done, if they are wanted and not known."""
         state, shown = self.state, self.state.result
-        if not (state.show_spread and shown is not None and shown.request.subspace == "random_line"):
-            self.runner.drop("spreading")
-        elif state.phase == "done" and not ((found := self._spread_of(shown)) and found.distances == DISTANCES):
-            self.runner.spread()
+        if not state.show_spread:
+            self.runner.beside.drop("spreading")
+        elif shown is not None and shown.request.subspace == "random_line" and state.phase == "done":
+            found = self._spread_of(shown)
+            if not state.spreading and (found is None or found.distances < DISTANCES):
+                self.runner.spread()
 
     def _show_spread(self) -> None:
         if self.shown is not None and self.shown.request.is_line:

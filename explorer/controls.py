@@ -55,6 +55,7 @@ ADVANCED = (
     "Seed of the random directions. Extent 1 is the usual view. Tolerance: wanted largest error, in percent of the "
     "range; 0 computes every node."
 )
+SAVED = "A saved plane keeps its directions. Opened, it goes through the trained network that is chosen then."
 WIDE = {"sizing_mode": "stretch_width"}
 WORDS_CSS = """
 :host { font: 400 var(--fs-caption)/1.35 var(--font); color: var(--ink-2); }
@@ -240,9 +241,13 @@ def _save_plane(state: State) -> pmui.FileDownload:
         filename="plane.safetensors",
         label="Save this plane",
         size="small",
-        visible=state.param.result.rx().rx.pipe(lambda result: result is not None and not result.request.is_line),
+        visible=state.param.result.rx().rx.pipe(_is_plane),
         sizing_mode="stretch_width",
     )
+
+
+def _is_plane(result: Result | None) -> bool:
+    return result is not None and not result.request.is_line
 
 
 def _whole_plane(result: Result) -> Any:
@@ -295,6 +300,7 @@ def _sections(state: State, *beside_model: Any) -> list[pn.Column]:
         _help(ADVANCED),
         when(normalized, statistics, _help(state.param.statistics.doc)),
         _save_plane(state),
+        _help(SAVED, visible=state.param.result.rx().rx.pipe(_is_plane)),
         margin=(0, -8),  # as far in as what is above it
     )
     fold = pmui.Accordion(disable_gutters=True, margin=(10, 0, 0, 0), **WIDE)

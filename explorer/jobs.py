@@ -11,16 +11,15 @@ from contextlib import contextmanager
 from dataclasses import replace
 from typing import Any, final
 
-import torch
-
 import landscape_engine as le
 from explorer import cost
 from explorer.basins import basins
+from explorer.beside import Beside, Told
 from explorer.insight import Insight, insight
 from explorer.job import Canceled, Job, sentence
 from explorer.result import Result
 from explorer.spectrum import spectrum
-from explorer.spread import spread
+from explorer.spread import same_line, spread
 from explorer.state import Marker, Request, State
 
 log = logging.getLogger("explorer")
@@ -31,7 +30,6 @@ DEBOUNCE = 0.3  # seconds that choices must have rested before another one is an
 FLUSH, BEAT = 0.1, 0.2  # seconds between two messages to the page, and between two that tell of progress alone
 PATIENCE, PAINTED = 1.0, 0.1  # seconds that a run waits at most for a look at a point, and once that is told
 QUICK = 0.1  # seconds of an evaluation up to which a gradient is computed unasked
-Told = Callable[[dict[str, Any]], None]
 
 
 @final
@@ -65,8 +63,9 @@ class Runner:
         self._loop: asyncio.AbstractEventLoop | None = None
         self._document: Any = None
         self._beat = 0.0
-        self._besides: dict[str, threading.Event] = {}
+        self.beside = Beside(state, self._deliver)
         self._requested: Request | None = None
+        self._line: Request | None = None  # of which other directions are evaluated
         self._looked_at: tuple[Request, Marker] | None = None
         self._aside = 0.0  # until when a run stands aside
         self._asked, self._choosing = 0.0, False
@@ -133,6 +132,8 @@ class Runner:
         known = self._cost()
         self._call_off()
         self._requested, self.search, self.refined = self.state.request, None, False
+        if self._line is not None and not same_line(self._line, self.state.request):
+            self.beside.drop("spreading")
         self.progress, self.left, self.share = le.Progress(0, 0, 0.0), 0.0, 0.0
         if self.state.is_incomplete:
             self.state.param.update(phase="idle", message="", cost="")
@@ -158,9 +159,9 @@ class Runner:
             return
         evaluated = at.picked is not None or shown.awaits(at.t, shown.track.followed)
         quick = (cost.pace(shown.request) or QUICK) < QUICK
-        whole = known is not None and known.whole and (known.request, known.at) == (shown.request, at)
-        told = whole and (known.values or known.failure or not evaluated)
-        if not told or known.thorough < quick:
+        if known is not None and (not known.whole or (known.request, known.at) != (shown.request, at)):
+            known = None
+        if known is None or not (known.values or known.failure or not evaluated) or known.thorough < quick:
             self._looked_at = shown.request, at
             self._aside = time.monotonic() + PATIENCE if at.picked is not None else 0.0
 
@@ -170,18 +171,21 @@ class Runner:
                 def so_far(some: Insight) -> None:
                     nonlocal found
                     found = some
-                    if not told:  # what is told already stands until there is more
+                    if known is None:  # what is told already stands until there is more
                         tell({"insight": some})
 
                 try:
                     found = insight(shown.request, shown.track, shown.subspace, at, evaluated, quick, check, so_far)
+                    if known is not None:
+                        found = replace(found, values={**known.values, **found.values})
                 except Canceled:
                     raise
                 except Exception as error:  # the card says it or shows what is known, and it is not tried again
-                    found = replace(found, failure=sentence(error), whole=True)
+                    failure = sentence(error) if known is None else ""
+                    found = replace(known or found, thorough=True, whole=True, failure=failure)
                 return {"insight": found}
 
-            self._beside("looking", look)
+            self.beside.do("looking", self.give_way, look)
 
     def _gives_way_to(self, request: Request, at: Marker) -> bool:
         """Whether the look that is on is of no use any more: at another picture's network, or on the way to a point."""
@@ -193,63 +197,26 @@ class Runner:
         shown, at = self.state.result, self.state.marker
         if shown is not None:
             seen = shown.request, shown.track, shown.subspace, at
-            self._beside("studying", lambda check, tell: {"spectrum": spectrum(*seen, check)})
+            self.beside.do("studying", self.stand_aside, lambda check, tell: {"spectrum": spectrum(*seen, check)})
 
     def mark(self) -> None:
         """Find the minima and saddles of the picture."""
         shown = self.state.result
         if shown is not None:
             found = shown.request, shown.subspace, shown.landscape
-            self._beside("marking", lambda check, tell: {"basins": basins(*found, check)})
+            self.beside.do("marking", self.stand_aside, lambda check, tell: {"basins": basins(*found, check)})
 
     def spread(self) -> None:
-        """Evaluate other random directions than that of the line that is shown."""
-        shown = self.state.result
+        """Evaluate other random directions than that of the line that is shown, as long as that is asked for."""
+        shown, known = self.state.result, self.state.spread
         if shown is not None:
-            line = shown.request, shown.subspace
-            self._beside(
-                "spreading", lambda check, tell: {"spread": spread(*line, check, lambda found: tell({"spread": found}))}
-            )
+            start = known if known is not None and known.is_of(shown.request) else None
+            self._line, line = shown.request, (shown.request, shown.subspace, start)
 
-    def drop(self, busy: str) -> None:
-        """Call off what is done beside the run."""
-        if busy in self._besides:
-            self._besides[busy].set()
-            self.state.param.update(**{busy: False})
+            def work(check: Callable[[], None], tell: Told) -> dict[str, Any]:
+                return {"spread": spread(*line, check, lambda found: tell({"spread": found}))}
 
-    def _beside(self, busy: str, work: Callable[[Callable[[], None], Told], dict[str, Any]]) -> None:
-        """Do something beside the run, in a thread of its own; a newer question of its kind replaces an older one.
-
-        Args:
-            busy: Of the state: true meanwhile.
-            work: Gives what the state is told at last. What it is given first is to be called now and then, and may
-                end it; what it is given then tells the state something on the way.
-        """
-        if busy in self._besides:
-            self._besides[busy].set()
-        stop = self._besides[busy] = threading.Event()
-        self.state.param.update(**{busy: True})
-
-        def check() -> None:
-            self.give_way()
-            if stop.is_set():
-                raise Canceled
-
-        def tell(found: dict[str, Any]) -> None:
-            self._deliver(lambda: None if stop.is_set() else self.state.param.update(**found))
-
-        def run() -> None:
-            torch.set_num_threads(1)
-            found: dict[str, Any] = {busy: False}
-            try:
-                found |= work(check, tell)
-            except Canceled:
-                return
-            except Exception as error:
-                found["message"] = sentence(error)
-            tell(found)
-
-        threading.Thread(target=run, name="landscape", daemon=True).start()
+            self.beside.do("spreading", self.stand_aside, work)
 
     def _cost(self) -> str:
         """What the run that answers the choices may cost, in words."""
@@ -272,8 +239,7 @@ class Runner:
 
     def close(self) -> None:
         """Call off everything, for good: the session has ended."""
-        for stop in self._besides.values():
-            stop.set()
+        self.beside.close()
         self._call_off()
         self._document = self._loop = None
 

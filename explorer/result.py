@@ -92,6 +92,11 @@ class Result:
 
     @cached_property
     def held(self) -> float:
-        """Share of that line's squared movement that lies in the subspace; NaN if it moves nowhere."""
+        """Share of that line's squared movement that lies in the subspace; NaN if it moves nowhere.
+
+        From the subspace's origin; beside that, in another layer of a cube, it is NaN.
+        """
+        if self.request.layer:
+            return float("nan")
         moved = float(np.sum([p.distance**2 for p in self.projections[self.track.followed]]))
         return 1 - float((self.residual**2).sum()) / moved if moved else float("nan")

@@ -75,12 +75,12 @@ class Source:
     def keep(self, request: Request, landscape: xr.Dataset) -> None:
         """Remember what was computed for a request, in place of what knows no more of the same plane.
 
-        Parts that were zoomed into are forgotten first, then what is oldest.
+        Parts that were zoomed into and layers of cubes are forgotten first, then what is oldest.
         """
         others = [(r, d) for r, d in self._seen if not (request.same_nodes(r) and _holds(landscape, d))]
         kept = [(request, landscape), *others]
         while len(kept) > MOST_LANDSCAPES:
-            parts = [k for k, (r, _) in enumerate(kept) if k and r.window is not None]
+            parts = [k for k, (r, _) in enumerate(kept) if k and (r.window is not None or r.layer)]
             del kept[parts[-1] if parts else -1]
         self._seen[:] = kept
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import final
+from typing import Any, final
 
 import numpy as np
 from numpy.typing import NDArray
@@ -35,7 +35,7 @@ class Spread:
 
     def is_of(self, request: Request) -> bool:
         """Whether it belongs to the line of a request, however that is drawn."""
-        return _what(self.request) == _what(request)
+        return same_line(self.request, request)
 
     @property
     def distances(self) -> int:
@@ -44,19 +44,21 @@ class Spread:
 
     @property
     def quantiles(self) -> NDArray[np.float64]:
-        """(3, n): lower bound of the middle, the median and upper bound; NaN where a value is not finite."""
-        low, high = INSIDE
-        finite = np.where(np.isfinite(self.values), self.values, np.nan)
-        return np.quantile(finite, (low, 0.5, high), axis=1)
+        """(3, n): lower bound of the middle, the median and upper bound; what is not finite counts as the largest."""
+        ranked = np.where(np.isfinite(self.values), self.values, np.inf)
+        return np.quantile(ranked, (INSIDE[0], 0.5, INSIDE[1]), axis=1, method="inverted_cdf")  # never between two
 
 
-def _what(request: Request) -> Request:
-    return request._replace(resolution=0, tolerance=0.0, scale="")
+def same_line(one: Request, other: Request) -> bool:
+    """Whether two requests ask for the same metric on the same line, however it is drawn."""
+    one, other = (request._replace(resolution=0, tolerance=0.0, scale="") for request in (one, other))
+    return one == other
 
 
 def spread(
     request: Request,
     line: le.Line | le.Plane,
+    start: Spread | None = None,
     check: Callable[[], None] = lambda: None,
     tell: Callable[[Spread], None] = lambda found: None,
 ) -> Spread:
@@ -65,6 +67,7 @@ def spread(
     Args:
         request: Of the line.
         line: The line.
+        start: What is known of the line before.
         check: Called before each evaluation; what it raises ends the work.
         tell: Given what is known after each distance.
     """
@@ -80,13 +83,15 @@ def spread(
         check()
         return float(evaluate((radius, sample))[name].value)
 
-    known = {0: [value(0.0, 0)] * DIRECTIONS}
+    known: dict[int, Any] = {0: [value(0.0, 0)] * DIRECTIONS}
+    if start is not None:
+        known |= {int(np.argmin(abs(radii - r))): row for r, row in zip(start.radii, start.values, strict=True)}
 
     def so_far() -> Spread:
         at = sorted(known)
         return Spread(request, radii[at], np.array([known[k] for k in at]))
 
-    for k in _coarse_to_fine():
+    for k in (k for k in _coarse_to_fine() if k not in known):
         known[k] = [value(sphere.radii[k], sample) for sample in range(DIRECTIONS)]
         tell(so_far())
     return so_far()

@@ -223,7 +223,7 @@ class State(param.Parameterized):
             self.window if self.subspace not in LINES else None,
             self.way if self.subspace == "connection" else "",
             self.statistics if self.has_statistics else "stored",
-            float(self.layer) if self.subspace == "cube" else 0.0,
+            round(float(self.layer), 4) if self.subspace == "cube" else 0.0,
         )
 
     @property

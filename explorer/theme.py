@@ -253,7 +253,8 @@ def without_press(figure: Plot) -> None:
     Bokeh 3.9 takes what is held for 0.3 s for a press, after which there is neither a drag nor a tap; a browser that is
     busy takes as long for anything.
     """
-    code = "Bokeh.index.find_one(figure).canvas_view.ui_event_bus.ui_gestures._start_timeout = () => {}"
+    code = """const view = Bokeh.index.find_one(figure)
+if (view) view.canvas_view.ui_event_bus.ui_gestures._start_timeout = () => {}"""
     figure.js_on_change("outer_width", CustomJS(args={"figure": figure}, code=code))
 
 

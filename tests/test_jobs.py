@@ -196,12 +196,13 @@ def test_what_another_metric_has_computed_hides_nothing_of_what_is_known(runner)
     assert [int(d["evaluated"].sum()) for _, d in source._seen] == [first, other]
 
 
-def test_parts_that_were_zoomed_into_are_forgotten_before_the_whole(runner):
+def test_parts_that_were_zoomed_into_and_layers_are_forgotten_before_the_whole(runner):
     runner.state.param.update(resolution=33, tolerance=2.0)
     whole, source = finish(runner).result, sources.load("digits_mlp")
     part = whole.landscape.isel(alpha=slice(0, 17))
     for k in range(2 * sources.MOST_LANDSCAPES):
         source.keep(whole.request._replace(window=((0.0, 1.0 + k), (0.0, 1.0))), part)
+        source.keep(whole.request._replace(subspace="cube", layer=0.01 * (k + 1)), part)
     assert len(source._seen) == sources.MOST_LANDSCAPES
     assert source.recall(whole.request, {"train_loss"}) is whole.landscape
     for k in range(sources.MOST_LANDSCAPES):
@@ -595,6 +596,27 @@ def test_a_point_is_looked_at_again_once_the_network_is_known_to_be_quick(runner
     runner.look_around()
     join()
     assert len(seen) == 4
+
+
+def test_a_second_look_keeps_what_the_first_has_told(runner, monkeypatch):
+    runner.state.param.update(resolution=33, tolerance=2.0)
+    finish(runner)
+    runner.state.picked = (0.1, 0.2)
+    monkeypatch.setattr("explorer.cost.pace", lambda request: 0.0)
+    runner.look_around()
+    join()
+    first = runner.state.insight
+    monkeypatch.setattr("explorer.cost.pace", lambda request: 0.001)
+
+    def refuse(*given):
+        raise RuntimeError("this layer has no derivative")
+
+    monkeypatch.setattr("landscape_engine.metrics.GradientNorm.estimate", refuse)
+    runner.look_around()
+    join()
+    found = runner.state.insight
+    assert found is not first and not found.failure
+    assert (found.values, found.behavior) == (first.values, first.behavior)
 
 
 def test_what_a_look_has_found_stays_when_a_later_step_of_it_fails(monkeypatch):

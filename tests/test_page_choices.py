@@ -127,6 +127,8 @@ def test_a_slider_goes_through_the_layers_of_a_cube(open_model, known):
     assert float(result.landscape.sel(alpha=0, beta=0)["train_loss"]) == pytest.approx(expected, rel=1e-5)
     away = 0.1 * oracle.norm(third)  # from the trained network, whose nearest point of the layer is not far
     assert 0.9 * away < result.residual[-1] <= away
+    assert np.isnan(result.held)  # its origin is no network of the training
+    page.get_by_text("Two random directions through the trained network, shifted along a third one.").wait_for()
 
 
 def test_every_normalization_scales_as_it_says(open_model):

@@ -70,12 +70,13 @@ class CurvePicture:
     def band(self) -> Array:
         """What other directions meet, (4, m): coordinates, lower bound, median and upper bound, as ``z``.
 
-        It is the same on both sides: a direction is as likely as its opposite.
+        It is the same on both sides, since a direction is as likely as its opposite, and ends before the distance at
+        which one of them is not finite.
         """
         if self.around is None:
             return np.zeros((4, 0))
         half = np.vstack([self.around.radii, drawn(self.around.quantiles, self.scale)])
-        half = half[:, np.isfinite(half).all(axis=0)]
+        half = half[:, np.logical_and.accumulate(np.isfinite(half).all(axis=0))]
         return np.hstack([half[:, :0:-1] * [[-1], [1], [1], [1]], half])
 
     @property
@@ -209,11 +210,11 @@ def _texts(picture: CurvePicture) -> dict[str, list[str]]:
         values.append(f"{format_number(value)} {picture.units}".strip())
     others = [""] * len(values)
     if picture.band.size:
-        near = [undrawn(np.interp(picture.x, picture.band[0], row), picture.scale) for row in picture.band[1:]]
+        at, *rows = picture.band
+        near = [undrawn(np.interp(picture.x, at, row, np.nan, np.nan), picture.scale) for row in rows]
         words = zip(*([format_number(float(v)) for v in row] for row in near), strict=True)
-        others = [
-            f"\n{_SHARE} of {DIRECTIONS} directions:\n{low} to {high}, median {middle}" for low, middle, high in words
-        ]
+        told = [f"\n{_SHARE} of {DIRECTIONS} directions:\n{low} to {high}, median {mid}" for low, mid, high in words]
+        others = [words * bool(np.isfinite(value)) for words, value in zip(told, near[0], strict=True)]
     return {"value": values, "origin": origins, "others": others, "place": [format_number(float(x)) for x in picture.x]}
 
 
@@ -230,19 +231,21 @@ def curve_key(picture: CurvePicture, waits: bool = False) -> str:
     edge = ", on the edge" * (where in (picture.x[0], picture.x[-1]))
     return (
         f"<div class='row'><span>{BEST}{extreme}, {format_number(value)} at α {format_number(where, 2)}{edge}</span>"
-        f"<span>{nodes}, estimated error {picture.said_error}</span></div>{_others_key(picture.around, waits)}"
+        f"<span>{nodes}, estimated error {picture.said_error}</span></div>{_others_key(picture, waits)}"
     )
 
 
-def _others_key(around: Spread | None, waits: bool) -> str:
+def _others_key(picture: CurvePicture, waits: bool) -> str:
     """What the band of other directions is, and how far it has come."""
-    known = 0 if around is None else around.distances
+    known = 0 if picture.around is None else picture.around.distances
     if not known:
         return "<div class='row'><span>Evaluating other random directions …</span></div>" * waits
     come = f"{known} of {DISTANCES}" if known < DISTANCES else f"{DISTANCES}"
+    ends = f", up to α {format_number(picture.band[0].max(initial=0), 2)}: beyond, some are not finite"
+    come += f" distances{ends if picture.band.shape[1] <= 2 * known else ', linear in between'}"
     return (
         f"<div class='row'><span>{BAND}middle {_SHARE} of {DIRECTIONS} random directions, this one among them</span>"
-        f"<span>{DASHED}their median</span><span>at {come} distances, linear in between</span></div>"
+        f"<span>{DASHED}their median</span><span>at {come}</span></div>"
     )
 
 
