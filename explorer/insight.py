@@ -17,6 +17,7 @@ from explorer.state import Marker, Request
 from explorer.tracks import Alone, Connection, Track, network_at
 from landscape_engine import metrics as engine
 from landscape_engine.metrics import ExampleMetric, MetricPipeline
+from landscape_engine.parameters import unflatten
 from landscape_engine.subspaces import Subspace
 
 log = logging.getLogger("explorer")
@@ -36,6 +37,7 @@ class Insight:
         values: Exact values and their standard errors by metric name, as ``le.evaluate`` names them, where they were
             wanted, since no profile told them.
         gradient_norm: Of the loss; NaN where there is none, or it would take too long.
+        gradient_share: How much of the gradient's square lies along the picture; NaN likewise, and where it is 0.
         nearest: The nearest of the networks that are known, in words, and how far it is; None where there are none.
         behavior: What it does; None where that is not known.
         failure: Why a step of it failed, in a sentence, and nothing after it was found; empty if none did.
@@ -47,6 +49,7 @@ class Insight:
     at: Marker
     values: Mapping[str, float] = field(default_factory=dict)
     gradient_norm: float = math.nan
+    gradient_share: float = math.nan
     nearest: tuple[str, float] | None = None
     behavior: Behavior | None = None
     failure: str = ""
@@ -76,7 +79,7 @@ def insight(
         check: Called between steps of the work; what it raises ends it.
         tell: Given what is known between them, which is not whole.
     """
-    source, values, slope = sources.load(request.model), dict[str, float](), math.nan
+    source, values, slope, share = sources.load(request.model), dict[str, float](), math.nan, math.nan
     here = network_at(at, track, subspace).private_copy().settled()
     nearest = _nearest(source, track, here)
     if evaluated:
@@ -92,8 +95,10 @@ def insight(
             tell(Insight(request, at, dict(values), nearest=nearest, whole=False))
     loss = source.metrics(request.split, request.samples)[0]
     if thorough and "loss" in source.offered:
+        steepness = engine.GradientNorm(loss)
         with torch.no_grad():
-            slope = float(engine.GradientNorm(loss).estimate(here).value)
+            slope = float(steepness.estimate(here).value)
+        share = subspace.share(unflatten(steepness.gradient(here), here.parameters))
         check()
     seen = source.metrics(source.splits[-1], request.samples)[0]
     does = None
@@ -103,7 +108,7 @@ def insight(
         except Exception:  # whatever a model does with what it is shown here, its values stand
             log.warning("What the network does could not be seen", exc_info=True)
     check()
-    return Insight(request, at, values, slope, nearest, does, thorough=thorough)
+    return Insight(request, at, values, slope, share, nearest, does, thorough=thorough)
 
 
 def _nearest(source: sources.Source, track: Track, here: le.ModelWrapper) -> tuple[str, float] | None:

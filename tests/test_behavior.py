@@ -137,6 +137,11 @@ def test_a_point_of_the_picture_is_the_network_that_stands_there():
     assert found.values["train_loss"] == pytest.approx(loss.item(), rel=1e-5)
     slopes = torch.autograd.grad(loss, list(module.parameters()))
     assert found.gradient_norm == pytest.approx(float(sum(g.square().sum() for g in slopes).sqrt()), rel=1e-4)
+    names = [name for name, _ in module.named_parameters()]
+    basis = np.stack([np.concatenate([d[n].double().numpy().ravel() for n in names]) for d in plane.directions], axis=1)
+    gradient = np.concatenate([g.double().numpy().ravel() for g in slopes])
+    along = basis @ np.linalg.lstsq(basis, gradient, rcond=None)[0]
+    assert found.gradient_share == pytest.approx(float(along @ along / (gradient @ gradient)), rel=1e-4)
     states = [source.sample.trajectory[k] for k in range(len(source.steps))]
     off = [sum(float((s[n] - t).square().sum()) for n, t in network.parameters.items()) ** 0.5 for s in states]
     k = int(np.argmin(off))

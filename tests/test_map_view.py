@@ -365,6 +365,9 @@ def test_the_verdict_tells_of_other_places_while_the_picture_may_be_far_off_ther
         accuracy={}, on_map=1.0, map_error=0.0, residual=0.0, share=0.0,
     )  # fmt: skip
     assert 'class="verdict ok">The map can be trusted here' in inspector_html(reading)
+    steep = reading._replace(gradient_norm=0.5, gradient_share=0.031)
+    assert "0.500 <small>3.1 % along the map</small>" in inspector_html(steep)
+    assert "0.500 <small></small>" in inspector_html(steep._replace(gradient_share=np.nan))
     words = inspector_html(reading._replace(elsewhere="37.0 % of the range"))
     assert 'class="verdict warn">' in words
     assert "Elsewhere it may still be off by 37.0 % of the range." in words

@@ -343,3 +343,16 @@ def test_a_layer_of_a_cube_is_the_plane_of_its_first_directions_shifted_along_th
         np.testing.assert_allclose(oracle.flat(here), oracle.flat(whole), rtol=1e-5, atol=1e-6)
     with pytest.raises(le.ChoiceError, match="2 coordinates, of the directions after two"):
         cube.layer(0.5)
+
+
+@pytest.mark.parametrize("seed", range(3))
+def test_the_share_of_a_vector_is_the_squared_cosine_of_its_angle_with_the_subspace(seed):
+    model = linear()
+    first = random_like(model, seed)
+    skewed = {n: 0.9 * first[n] + 0.3 * v for n, v in random_like(model, seed + 10).items()}
+    plane, vector = le.Plane.from_directions(model, (first, skewed)), random_like(model, seed + 20)
+    orthonormal, _ = np.linalg.qr(np.array([oracle.flat(first), oracle.flat(skewed)]).T)
+    flat = oracle.flat(vector)
+    assert plane.share(vector) == pytest.approx(np.sum((orthonormal.T @ flat) ** 2) / np.sum(flat**2), rel=1e-9)
+    assert plane.share(skewed) == pytest.approx(1)
+    assert np.isnan(plane.share({n: torch.zeros_like(v) for n, v in vector.items()}))

@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from html import escape
 from typing import NamedTuple
 
-from explorer.numbers import format_error, format_number
+from explorer.numbers import format_error, format_number, percent
 
 COMING = ("…",)  # in place of a number that comes a little later
 TRUSTED = 0.1  # the map can be trusted where it is within this share of the true value
@@ -36,6 +36,7 @@ class Reading(NamedTuple):
     exact: bool = True
     beside: tuple[tuple[str, float], ...] = ()
     gradient_norm: float | None = None
+    gradient_share: float = math.nan
     nearest: tuple[str, float] | None = None
     picked: bool = False
     elsewhere: str = ""
@@ -52,13 +53,13 @@ def _verdict(r: Reading) -> tuple[str, str]:
         return "warn", f"The {shown} is coarse here: it may be off by {doubt * 100:.0f} %. The large number is exact."
     gap = (r.on_map - r.true) / abs(r.true) if r.true else math.inf if r.on_map else 0.0
     if abs(gap) <= TRUSTED:
-        percent = max(1, math.ceil(abs(gap) * 100))
+        most = max(1, math.ceil(abs(gap) * 100))
         if r.elsewhere:
             return "warn", (
-                f"The {shown} is right here, within {percent} % of this network’s {r.metric}. "
+                f"The {shown} is right here, within {most} % of this network’s {r.metric}. "
                 f"Elsewhere it may still be off by {r.elsewhere}."
             )
-        return "ok", f"The {shown} can be trusted here: its {r.metric} is within {percent} % of this network’s."
+        return "ok", f"The {shown} can be trusted here: its {r.metric} is within {most} % of this network’s."
     side = "higher" if gap > 0 else "lower"
     size = f"{abs(gap) * 100:.0f} % {side}" if math.isfinite(gap) else side
     return "warn", (
@@ -111,7 +112,7 @@ def inspector_html(r: Reading, does: str = "") -> str:
             for name, other in zip(r.names[1:], r.others, strict=True)
         ),
         _accuracy(r.accuracy) if r.accuracy else "",
-        _gradient(r.gradient_norm) if r.metric != "gradient norm" else "",
+        _gradient(r, shown) if r.metric != "gradient norm" else "",
         _row(f"Distance from {r.nearest[0]}", format_number(r.nearest[1], 2)) if r.nearest is not None else "",
         "" if r.picked else _row(f"Distance from the {r.place}", format_number(r.residual, 2), share),
     ]
@@ -136,11 +137,12 @@ def waiting_html(where: str, words: str, picked: bool) -> str:
     return f"{_head(where, picked)}<p class='verdict'>{escape(words)}</p>"
 
 
-def _gradient(norm: float | None) -> str:
-    """The row of the gradient norm, whose room is kept until it is known."""
-    if norm is None:
+def _gradient(r: Reading, shown: str) -> str:
+    """The row of the gradient, whose room is kept until it is known: how long it is, and how much the picture has."""
+    if r.gradient_norm is None:
         return _row("Gradient norm", *COMING)
-    return _row("Gradient norm", format_number(norm)) if math.isfinite(norm) else ""
+    held = f"{percent(r.gradient_share)} along the {shown}" if math.isfinite(r.gradient_share) else ""
+    return _row("Gradient norm", format_number(r.gradient_norm), held) if math.isfinite(r.gradient_norm) else ""
 
 
 CSS = """

@@ -318,6 +318,7 @@ def reading_of(
         beside=place.beside,
         place="line" if result.request.is_line else "plane",
         gradient_norm=slope if here is None or not here.whole else here.gradient_norm,
+        gradient_share=math.nan if here is None else here.gradient_share,
         nearest=place.nearest,
         picked=at.picked is not None,
         elsewhere=picture.said_error if _doubt(picture) > TRUSTED else "",

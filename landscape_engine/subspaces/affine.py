@@ -102,6 +102,15 @@ class AffineSubspace(Subspace):
         """
         return projected(theta, self.origin, self.directions, self._gram)
 
+    def share(self, vector: Parameters) -> float:
+        r"""How much of a vector of parameter space, such as a gradient, lies along the subspace.
+
+        :math:`\|P v\|^2 / \|v\|^2`, where P projects orthogonally onto the span of the directions: from 0 to 1, NaN
+        for a vector of length 0.
+        """
+        nowhere = {name: torch.zeros_like(part) for name, part in vector.items()}
+        return 1 - projected(vector, nowhere, self.directions, self._gram).relative ** 2
+
 
 @final
 class Point(AffineSubspace):
