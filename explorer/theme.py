@@ -131,7 +131,15 @@ def _surfaces(colors: dict[str, str]) -> dict[str, Any]:
             "styleOverrides": {"root": bar},
         },
         "MuiDrawer": {"styleOverrides": {"paper": drawer, "root": {"@media (max-width: 1100px)": unmeasured}}},
-        "MuiToolbar": {"styleOverrides": {"root": {"minHeight": "56px !important", "padding": "0 16px !important"}}},
+        "MuiToolbar": {
+            "styleOverrides": {
+                "root": {
+                    "minHeight": "56px !important",
+                    "padding": "0 16px !important",
+                    "& > .MuiBox-root": {"minWidth": 0},  # a long subtitle is cut, and not what stands beside it
+                }
+            }
+        },
         "MuiAccordion": {
             "styleOverrides": {"root": {"border": 0, "boxShadow": "none !important", "&::before": {"display": "none"}}}
         },
@@ -224,27 +232,15 @@ PAGE_SX: dict[str, Any] = {
 }
 """``sx`` of ``panel_material_ui.Page``: it paints its main area as paper, cards need the gray of the page."""
 
-_LET_GO = """
-let inside = document.activeElement
-while (inside?.shadowRoot?.activeElement) inside = inside.shadowRoot.activeElement
-inside?.blur()
-"""
-
-
-# Bokeh 3.9 clears its canvas from half a pixel on: what was once painted across its edge would stay there.
-CLEAN = ".bk-Canvas { clip-path: inset(1px 0 0 1px); }"
+# Bokeh 3.9 clears its canvas from half a pixel on: what was once painted across its edge would stay there. And it
+# outlines a figure that was tapped, though nothing in it is done by keys.
+CLEAN = ".bk-Canvas { clip-path: inset(1px 0 0 1px); --highlight-color: transparent; }"
 
 
 def without_selection(figure: Plot) -> None:
     """Take away how Bokeh would draw what is not selected, or muted: nothing here ever is, and a page opens sooner."""
     for renderer in figure.renderers:
         renderer.update(nonselection_glyph=None, muted_glyph=None)
-
-
-def without_outline(figure: Plot) -> None:
-    """Keep Bokeh from outlining a figure once it was tapped or dragged: nothing in it is done by keys."""
-    for event in ("tap", "doubletap", "panend"):
-        figure.js_on_event(event, CustomJS(code=_LET_GO))
 
 
 def without_press(figure: Plot) -> None:

@@ -68,3 +68,4 @@ def assert_fits(page, *widths):
         page.wait_for_timeout(500)
         assert page.evaluate("document.documentElement.scrollWidth <= innerWidth"), width
         assert page.evaluate(CUT) == [], width
+        assert page.evaluate("deep('header button').every(e => e.getBoundingClientRect().right <= innerWidth)"), width

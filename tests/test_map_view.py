@@ -246,13 +246,23 @@ def test_a_barrier_is_the_largest_height_above_the_straight_line_between_the_end
     found.profiles = {"straight": {"train_accuracy": 0.9 - values / 10, "evaluated": t > -1}}
     assert barrier_of(found).text == "drop 0.125"
     found.paths = {"straight": np.column_stack([t, 0 * t]), "aligned": np.zeros((41, 2))}
+    found.subspace = SimpleNamespace(bounds=((-1, 2), (-1, 1)))
     *_, dip = _marks(found)
     assert (dip.kind, dip.x, dip.y, dip.text) == ("drop", 0.5, 0.0, "drop 0.125")
     found.profiles = {"straight": {"train_accuracy": 0.9 - values / 10, "evaluated": t != 0.5}}
     assert barrier_of(found) is None, "what is not known everywhere may be higher"
     found.profiles = {"straight": {"train_accuracy": values, "evaluated": t > -1}}
     assert barrier_of(found) is None
-    assert {mark.kind for mark in _marks(found)} == {"final", "shadow"}
+    assert [mark.text for mark in _marks(found)] == ["network A", "network B", "B aligned"]
+    found.subspace = SimpleNamespace(bounds=((-40, 40), (-1, 1)))
+    assert [mark.text for mark in _marks(found)] == ["network A, network B", "B aligned"], "of a dot the ends are one"
+
+
+def test_the_key_says_of_a_path_that_collapses_that_it_is_a_dot_though_its_share_is_not_known() -> None:
+    path = np.array([[0.0, 0.0], [0.01, 0.01]])
+    for points, is_so in ((path, True), (50 * path, False)):
+        words = map_key(tilted(strokes=(Stroke("path", points, points),)), math.nan)
+        assert (">training path: a dot<" in words.replace("</svg>training", ">training")) == is_so
 
 
 def test_between_two_checkpoints_it_is_told_how_the_value_changes() -> None:
@@ -365,6 +375,8 @@ def test_the_verdict_tells_of_other_places_while_the_picture_may_be_far_off_ther
         accuracy={}, on_map=1.0, map_error=0.0, residual=0.0, share=0.0,
     )  # fmt: skip
     assert 'class="verdict ok">The map can be trusted here' in inspector_html(reading)
+    assert "whose loss is 50 % higher" in inspector_html(reading._replace(on_map=1.5))
+    assert "whose loss is 41 times as high" in inspector_html(reading._replace(on_map=41.3))
     steep = reading._replace(gradient_norm=0.5, gradient_share=0.031)
     assert "0.500 <small>3.1 % along the map</small>" in inspector_html(steep)
     assert "0.500 <small></small>" in inspector_html(steep._replace(gradient_share=np.nan))
@@ -428,7 +440,7 @@ def test_an_asymmetric_surface_has_its_corners_where_they_belong_in_map_and_surf
     corners = {(-1, 0): 4, (2, 0): 7, (-1, 4): 32, (2, 4): 71}
     request = State(metric="loss", scale="linear").request
     track = sources.load("digits_mlp").training(request)
-    plane = SimpleNamespace(facts={"shares": (0.9, 0.1)})
+    plane = SimpleNamespace(facts={"shares": (0.9, 0.1)}, bounds=((-1, 2), (0, 4)))
     nowhere = {"path": [le.Projection((0.0, 0.0), 0.0, 0.0)]}
     picture = picture_of(Result(request, track, plane, landscape, nowhere, {}, le.Progress(1, 1, 1.0)))
     view, surface = MapView(), Surface3D()

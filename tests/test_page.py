@@ -64,6 +64,19 @@ def test_hovering_tells_value_place_and_whether_it_was_computed(visit):
     assert at == signs["note"][k] and at.startswith("checkpoint 2")
 
 
+def test_hovering_between_nodes_tells_what_is_drawn_there(visit):
+    page, explorer = visit()
+    wait(page, lambda: explorer.state.phase == "done")
+    picture = explorer.picture
+    steep = np.abs(np.diff(np.log(picture.values), axis=1))
+    row, column = np.unravel_index(np.argmax(steep), steep.shape)
+    at = np.array([picture.x[column] + 0.45 * (picture.x[1] - picture.x[0]), picture.y[row]])
+    ((between,), _), node = picture.value_at([at]), picture.values[row, column]
+    assert abs(node / between - 1) > 0.01
+    value, *_ = tooltip(page, *at)
+    assert float(value.split()[0]) == pytest.approx(between, rel=4e-3)
+
+
 def test_critical_points_are_marked_when_asked_for_and_say_what_they_are(visit):
     page, explorer = visit()
     page.get_by_role("button", name="Critical points").first.click()

@@ -30,7 +30,6 @@ from explorer.theme import (
     MAP_INK,
     MAP_LIGHT,
     apply_theme,
-    without_outline,
     without_press,
     without_selection,
 )
@@ -86,7 +85,17 @@ _TOOLTIP = """
 α $x{custom}, β $y{custom}</div>
 """
 
+# Between four nodes as the picture is: bilinear, of logarithms on a log scale; beside what is not finite the nearest.
 _VALUE = """
+const {value: [nodes], x: [left], y: [bottom], dw: [width], dh: [height]} = image.data, [rows, columns] = nodes.shape
+const log = shares.data.log[0]
+const place = (share, count) => Math.min(Math.max(share * count - 0.5, 0), count - 1)
+const u = place((special_vars.x - left) / width, columns), v = place((special_vars.y - bottom) / height, rows)
+const i = Math.min(Math.floor(u), columns - 2), j = Math.min(Math.floor(v), rows - 2), right = u - i, up = v - j
+const at = (row, column) => log ? Math.log(nodes[row * columns + column]) : nodes[row * columns + column]
+const along = (row) => (1 - right) * at(row, i) + right * at(row, i + 1)
+const between = (1 - up) * along(j) + up * along(j + 1)
+if (Number.isFinite(between)) value = log ? Math.exp(between) : between
 if (!Number.isFinite(value)) return "not finite"
 if (value === 0) return "0"
 const size = Math.abs(value), sign = value < 0 ? "−" : ""
@@ -297,7 +306,7 @@ class MapView:
             renderers=[self._hover_target],
             tooltips=_TOOLTIP,
             formatters={
-                "@value": CustomJSHover(code=_VALUE),
+                "@value": CustomJSHover(code=_VALUE, args={"shares": self._scale, "image": self._image}),
                 "@origin": CustomJSHover(code=_ORIGIN, args=told),
                 "@sampling": CustomJSHover(code=_SAMPLING),
                 "$x": coordinate,
@@ -342,7 +351,6 @@ def _map_figure() -> figure:
         toolbar_location="above",  # shares the row of the title
         title="",
     )
-    without_outline(plot)
     without_press(plot)
     plot.toolbar.update(logo=None, autohide=True)
     plot.title.standoff = 14  # as that of the bar: both fill the upper border

@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 
 from explorer.numbers import format_error, format_number, said_error
 from explorer.spread import DIRECTIONS, DISTANCES, INSIDE, Spread
-from explorer.theme import CLEAN, DARK, LIGHT, apply_theme, without_outline, without_press
+from explorer.theme import CLEAN, DARK, LIGHT, apply_theme, without_press
 from explorer.views.key import BAND, BEST, DASHED
 from explorer.views.ticks import drawn, tick_values, undrawn
 
@@ -136,7 +136,6 @@ class CurveView:
             toolbar_location=None,
             title="",
         )
-        without_outline(self.figure)
         without_press(self.figure)
         self.figure.xgrid.visible = False
         self.figure.yaxis[0].ticker = FixedTicker(ticks=[])

@@ -10,6 +10,7 @@ from typing import NamedTuple
 from explorer.numbers import format_error, format_number, percent
 
 COMING = ("…",)  # in place of a number that comes a little later
+MANY = 2.0  # so much higher a value is told as a multiple
 TRUSTED = 0.1  # the map can be trusted where it is within this share of the true value
 
 
@@ -62,6 +63,8 @@ def _verdict(r: Reading) -> tuple[str, str]:
         return "ok", f"The {shown} can be trusted here: its {r.metric} is within {most} % of this network’s."
     side = "higher" if gap > 0 else "lower"
     size = f"{abs(gap) * 100:.0f} % {side}" if math.isfinite(gap) else side
+    if MANY <= gap < math.inf:
+        size = f"{format_number(gap + 1, 2)} times as high"
     return "warn", (
         f"Read the {shown} with care here: it shows a network {format_number(r.residual, 2)} away from this one, "
         f"whose {r.metric} is {size}."

@@ -6,7 +6,7 @@ import math
 
 from explorer.basins import Basins
 from explorer.numbers import format_number, percent
-from explorer.views.picture import Picture
+from explorer.views.picture import Picture, is_dot
 
 COLLAPSED = 0.5  # a plane that holds less of a path's movement shows little of it
 _PATH = """<svg width="26" height="10"><path d="M1 5H25" stroke="#101418" stroke-width="5" stroke-linecap="round"/>
@@ -60,15 +60,17 @@ def map_key(picture: Picture, held: float, off: float = 0.0, points: str = "", n
 
     Args:
         picture: What is drawn.
-        held: Share of the squared movement of the line that is followed that lies in the plane.
+        held: Share of the squared movement of the line that is followed that lies in the plane; NaN if not known.
         off: Distance of the aligned network from the plane, where it is drawn.
         points: What ``points_key`` says; it has a place of its own, so that nothing moves when it appears.
         nodes: Whether the computed nodes are drawn.
     """
     styles = [stroke.style for stroke in picture.strokes]
     extreme = "highest" if picture.high_is_better else "lowest"
-    if "path" in styles and held < COLLAPSED:
-        items = [f"{_PATH}training path: a dot ({percent(held)} of its movement)"]
+    path = next((stroke.points for stroke in picture.strokes if stroke.style == "path"), None)
+    if path is not None and (held < COLLAPSED or is_dot(path, (picture.x_bounds, picture.y_bounds))):
+        share = f" ({percent(held)} of its movement)" if math.isfinite(held) else ""
+        items = [f"{_PATH}training path: a dot{share}"]
     else:
         names = {**NAMES, "aligned": f"aligned, {format_number(off, 2)} off the plane"}
         items = [_LINES[style] + names[style] for style in _LINES if style in styles]

@@ -23,6 +23,7 @@ Polygon = list[Ring]
 _NOWHERE: Array = np.zeros((0, 2))
 
 MOST_LEVELS = 24
+DOT = 0.03  # of a side
 FEWEST_LEVELS = 4
 _MANTISSAS = ((1.0, 1.4, 2.0, 3.0, 5.0, 7.0), (1.0, 2.0, 5.0), (1.0,))
 
@@ -43,6 +44,16 @@ class Bands(NamedTuple):
     xs: list[list[Polygon]]
     ys: list[list[Polygon]]
     colors: list[str]
+
+
+def is_dot(points: Array, sides: Sequence[tuple[float, float]]) -> bool:
+    """Whether a line is so short that it is seen as a dot.
+
+    Args:
+        points: Of it, of shape (m, dimensions).
+        sides: Bounds of the picture.
+    """
+    return bool(np.all(np.ptp(points, axis=0) < DOT * np.ptp(np.array(sides), axis=1)))
 
 
 class Stroke(NamedTuple):

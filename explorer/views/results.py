@@ -20,7 +20,7 @@ from explorer.tracks import LINE_NAMES, PER_INTERVAL, said
 from explorer.views.curve import CurvePicture
 from explorer.views.inspector import TRUSTED, Reading
 from explorer.views.lines import Bracket, Drawn, ProfilePicture
-from explorer.views.picture import Array, Mark, Picture, Stroke
+from explorer.views.picture import Array, Mark, Picture, Stroke, is_dot
 
 FROM_THE_END = ("trajectory", "random", "random_line")  # subspaces that have the final network for their origin
 ROUNDING = 1e-4  # of a distance from the picture, as a share of that from its origin
@@ -139,13 +139,21 @@ def _strokes(result: Result) -> tuple[Stroke, ...]:
 
 
 def _marks(result: Result) -> tuple[Mark, ...]:
-    """Ends of the lines, and the top of the straight one, or its bottom where high is better."""
-    places = [(kind, result.paths[line][end], text) for line, end, kind, text in result.track.landmarks]
+    """Ends of the lines, and the top of the straight one, or its bottom where high is better.
+
+    Where a line collapses to a dot, one mark names both of its ends.
+    """
+    places = dict[Any, tuple[str, Array, str]]()
+    for line, end, kind, text in result.track.landmarks:
+        ends = result.paths[line][[0, -1]]
+        if end == -1 and (line, 0) in places and is_dot(result.paths[line], result.subspace.bounds):
+            text = f"{places.pop((line, 0))[2]}, {text}"
+        places[line, end] = kind, ends[end], text
     top = barrier_of(result)
     if top is not None:
         kind = "drop" if result.measure.high_is_better else "barrier"
-        places.append((kind, result.paths["straight"][round(top.place * PER_INTERVAL)], top.text))
-    return tuple(Mark(kind, float(at[0]), float(at[1]), text) for kind, at, text in places)
+        places["top"] = kind, result.paths["straight"][round(top.place * PER_INTERVAL)], top.text
+    return tuple(Mark(kind, float(at[0]), float(at[1]), text) for kind, at, text in places.values())
 
 
 def off_plane(result: Result) -> float:
