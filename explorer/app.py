@@ -24,7 +24,20 @@ from explorer.subjects import offer
 from explorer.suiting import keep, suit, suit_metric
 from explorer.theme import FATHOM
 from explorer.tracks import Track, TrainingPath
-from explorer.views.cards import BANNER_CSS, GIVES_WAY, SWITCH, WIDE_ONLY, board, card, dimmed, head, text, title, when
+from explorer.views.cards import (
+    BANNER_CSS,
+    GIVES_WAY,
+    GIVES_WAY_ON_PHONE,
+    SWITCH,
+    WIDE_ONLY,
+    board,
+    card,
+    dimmed,
+    head,
+    text,
+    title,
+    when,
+)
 from explorer.views.contours import MapView
 from explorer.views.curve import CurvePicture, CurveView, curve_key
 from explorer.views.header import Header
@@ -155,6 +168,7 @@ class Explorer(pn.viewable.Viewer):
         nodes, also_nodes = (controls.toggle(self.state.param.show_nodes, "Nodes") for _ in range(2))
         contours = controls.choice(self.state.param.contours, margin=0)
         bands = pn.Row(contours, stylesheets=[GIVES_WAY, WIDE_ONLY], margin=0)
+        dots = pn.Row(nodes, stylesheets=[GIVES_WAY_ON_PHONE], margin=0)
         back = controls.action("Whole plane", lambda event: self._zoom_out())
         whole = when(self.state.param.window.rx().rx.is_not(None), back, sizing_mode=None)
         relief = controls.choice(self.state.param.relief, options=RELIEFS, margin=0)
@@ -170,7 +184,7 @@ class Explorer(pn.viewable.Viewer):
             self.banner,
             card(
                 "map",
-                head("Map", whole, bands, points, nodes, on_phone=switches[0]),
+                head("Map", whole, bands, points, dots, on_phone=switches[0]),
                 self.map.view,
                 self.map_key,
                 over_map,

@@ -47,6 +47,7 @@ h2 { font-size: var(--fs-title); font-weight: 600; color: var(--ink); margin: 0;
   max-width: calc(100vw - 13.6rem); white-space: normal; line-height: 1.3; } .note i { display: none; } }
 .lines > span:last-child { margin-left: 0; } .below { margin-top: 2px; } svg { flex: none; }
 .fit { flex: 1 1 16.5em; height: 1.35em; overflow: hidden; display: flex; flex-wrap: wrap; gap: 0 12px; }
+@media (max-width: 600px) { .fit { height: auto; min-height: 1.35em; } }
 """
 BANNER_CSS = """
 :host { font: 400 var(--fs-body)/1.45 var(--font); color: var(--ink); }
@@ -54,6 +55,7 @@ p { margin: 0; padding: 12px 16px; background: var(--error-soft); border: 1px so
   border-radius: var(--r-card); }
 """
 GIVES_WAY = "@media (max-width: 900px) { :host { display: var(--part-tools, flex) !important; } }"
+GIVES_WAY_ON_PHONE = GIVES_WAY.replace("900px", "600px")
 WIDE_ONLY = "@media (max-width: 600px) { :host { display: none !important; } }"
 PHONE_ONLY = "@media (min-width: 601px) { :host { display: none !important; } }"
 
