@@ -101,11 +101,11 @@ def test_critical_points_wait_while_a_line_is_drawn(visit):
     choose(page, "Subspace", "Random line")
     wait(page, lambda: explorer.state.phase == "done" and explorer.state.result.request.is_line)
     page.get_by_text("Along the line").first.wait_for()
-    assert explorer.shown is explorer.state.result
+    wait(page, lambda: explorer.shown is explorer.state.result)
     choose(page, "Subspace", "Random plane")
     wait(page, lambda: explorer.state.phase == "done" and explorer.state.result.request.subspace == "random")
     wait(page, lambda: explorer.state.basins.request == explorer.state.result.request)
-    assert explorer.shown is explorer.state.result
+    wait(page, lambda: explorer.shown is explorer.state.result)
 
 
 def test_zoom_and_camera_survive_refinement(visit):
@@ -235,6 +235,7 @@ def test_a_plane_through_three_checkpoints_of_fewer_test_examples(visit):
     assert (result.request.split, result.request.samples) == ("test", 100)
     chosen = [4 * k for k in result.request.checkpoints]
     assert np.abs(result.residual[chosen]).max() < 1e-4
+    wait(page, lambda: explorer.shown is result)
     on_map, _ = explorer.picture.value_at(result.path[chosen])
     np.testing.assert_allclose(on_map, result.profile["test_loss"][chosen], rtol=0.02)
 
@@ -484,7 +485,7 @@ def test_the_surface_opens_on_a_side_from_which_the_end_of_the_path_is_seen(visi
     assert side() == pytest.approx(usual, abs=0.01) and not is_hidden(explorer.picture, end, side())
     choose(page, "Model", "spirals_mlp")
     wait(page, lambda: explorer.state.phase == "done" and explorer.state.result.request.model == "spirals_mlp")
-    page.wait_for_function("deep('.surface3d')[0].dataset.size === '129 x 129'")
+    wait(page, lambda: explorer.shown is explorer.state.result and abs(side() - usual) > 0.01)
     end = explorer.state.result.path[-1]
     assert is_hidden(explorer.picture, end, usual) and not is_hidden(explorer.picture, end, side())
 
