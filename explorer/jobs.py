@@ -357,6 +357,7 @@ class Runner:
         elif phase == "done" and not self.progress.evaluated:
             found["cost"] = "Known from before"
         found |= {"message": message} if message else {}
-        found |= {"result": result} if result is not None else {}
+        if result is not None:
+            self.state.result = result  # drawn before it is said to be done
         self.state.param.update(**found)
         self.on_progress()

@@ -138,6 +138,16 @@ def test_pictures_come_ever_more_rarely_and_the_last_one_is_shown(runner, monkey
     assert last.profile["evaluated"].all()
 
 
+def test_what_is_said_to_be_done_is_drawn(monkeypatch):
+    explorer, phases = Explorer(resolution=33, tolerance=2.0), []
+    finish(explorer.runner)
+    monkeypatch.setattr(explorer.map, "show", lambda picture, whole: phases.append(explorer.state.phase))
+    explorer.state.subspace = "random"
+    finish(explorer.runner)
+    assert set(phases) == {"running"} and explorer.shown.request.subspace == "random"
+    explorer.runner.close()
+
+
 def test_what_is_known_along_the_path_draws_no_map_anew(monkeypatch):
     drawn = []
     explorer = Explorer(resolution=33, tolerance=2.0)
