@@ -140,11 +140,12 @@ def test_pictures_come_ever_more_rarely_and_the_last_one_is_shown(runner, monkey
 
 def test_what_is_said_to_be_done_is_drawn(monkeypatch):
     explorer, phases = Explorer(resolution=33, tolerance=2.0), []
-    finish(explorer.runner)
-    monkeypatch.setattr(explorer.map, "show", lambda picture, whole: phases.append(explorer.state.phase))
-    explorer.state.subspace = "random"
-    finish(explorer.runner)
-    assert set(phases) == {"running"} and explorer.shown.request.subspace == "random"
+    state = finish(explorer.runner)
+    monkeypatch.setattr(explorer.map, "show", lambda picture, whole: phases.append(state.phase))
+    state.phase = "running"
+    last = replace(state.result, landscape=state.result.landscape.copy())
+    explorer.runner._write(explorer.runner._job, "done", "", last)
+    assert phases == ["running"] and state.phase == "done" and explorer.shown is last
     explorer.runner.close()
 
 
