@@ -118,19 +118,24 @@ def _between(m: int, at: list[int], values: np.ndarray, log: bool) -> np.ndarray
     return found
 
 
+def halved(last: int) -> list[int]:
+    """All numbers from 0 to the last one: that, 0, the one in the middle, those at the quarters, and so on."""
+    order, gaps = [last, 0], [(0, last)]
+    for low, high in gaps:  # which grow meanwhile
+        middle = (low + high) // 2
+        if middle > low:
+            order.append(middle)
+            gaps += [(low, middle), (middle, high)]
+    return list(dict.fromkeys(order))
+
+
 def _coarse_to_fine(stops: int, each: int) -> list[int]:
-    """Places on a track: the last and the first stop, the one in the middle, those at the quarters, ...; all others.
+    """Places on a track: its stops, halved again and again, then all others.
 
     Args:
         stops: How many there are.
         each: Of places, one in so many is wanted.
     """
-    last, gaps = PER_INTERVAL * (stops - 1), [(0, stops - 1)]
-    places = [last, 0]
-    for low, high in gaps:  # which grow meanwhile
-        middle = (low + high) // 2
-        if middle > low:
-            places.append(PER_INTERVAL * middle)
-            gaps += [(low, middle), (middle, high)]
+    last, places = PER_INTERVAL * (stops - 1), [PER_INTERVAL * stop for stop in halved(stops - 1)]
     finer = [k for stride in (PER_INTERVAL // 2, 1) for k in range(0, last + 1, max(stride, each))]
     return list(dict.fromkeys([*places, *finer]))

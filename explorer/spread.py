@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 
 import landscape_engine as le
 from explorer import sources
+from explorer.profiles import halved
 from explorer.state import Request
 from landscape_engine.parameters import norm
 
@@ -91,16 +92,7 @@ def spread(
         at = sorted(known)
         return Spread(request, radii[at], np.array([known[k] for k in at]))
 
-    for k in (k for k in _coarse_to_fine() if k not in known):
+    for k in (k for k in halved(DISTANCES) if k not in known):
         known[k] = [value(sphere.radii[k], sample) for sample in range(DIRECTIONS)]
         tell(so_far())
     return so_far()
-
-
-def _coarse_to_fine() -> list[int]:
-    """The farthest place, then always those half-way between those before."""
-    order, step = [DISTANCES], DISTANCES
-    while step > 1:
-        order += range(step // 2, DISTANCES, step)
-        step //= 2
-    return order

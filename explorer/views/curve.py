@@ -71,7 +71,7 @@ class CurvePicture:
         """What other directions meet, (4, m): coordinates, lower bound, median and upper bound, as ``z``.
 
         It is the same on both sides, since a direction is as likely as its opposite, and ends before the distance at
-        which one of them is not finite.
+        which so many are not finite that a bound is not.
         """
         if self.around is None:
             return np.zeros((4, 0))

@@ -107,9 +107,12 @@ class AffineSubspace(Subspace):
 
         :math:`\|P v\|^2 / \|v\|^2`, where P projects orthogonally onto the span of the directions: from 0 to 1, NaN
         for a vector of length 0.
+
+        Args:
+            vector: One tensor a parameter, of its shape.
         """
         nowhere = {name: torch.zeros_like(part) for name, part in vector.items()}
-        return 1 - projected(vector, nowhere, self.directions, self._gram).relative ** 2
+        return 1 - min(projected(vector, nowhere, self.directions, self._gram).relative, 1.0) ** 2
 
 
 @final
