@@ -133,8 +133,17 @@ def test_a_surface_that_is_turned_gives_up_sharpness_for_pace_where_frames_come_
     page, _ = visit()
     width = "deep('.surface3d canvas')[0].width"
     sharp = page.evaluate(width)
-    page.evaluate("""() => { [window.clock, window.step] = [performance.now(), () => 4];
-      window.requestAnimationFrame = (draw) => setTimeout(() => draw(window.clock += window.step()), 4); }""")
+    page.evaluate("""() => { // a screen whose frames come `step` ms apart, each of them one time for all who draw in it
+      let [asked, number, time] = [new Map(), 0, performance.now()];
+      window.step = () => 4;
+      window.requestAnimationFrame = (draw) => (asked.set(++number, draw), number);
+      window.cancelAnimationFrame = (which) => asked.delete(which);
+      setInterval(() => {
+        const now = asked;
+        [asked, time] = [new Map(), time + window.step()];
+        now.forEach((draw) => draw(time));
+      }, 4);
+    }""")
 
     def turn(until=None):
         """The widths of the canvas while it is turned, for as many frames as it takes on a busy machine."""
