@@ -291,8 +291,8 @@ def test_the_text_beside_a_bracket_keeps_away_from_a_line_that_passes_between_tw
     t = np.arange(41) / 4
     steep = np.where(t <= 5.25, 0.0, 1.0)  # from 0 to 1 in a quarter of a stop
     track = ProfilePicture(
-        t=t, lines={"straight": Drawn(steep, "", "")}, hollow=frozenset(), residual=0 * t, off="", ticks=[], unit="",
-        title="", bracket=Bracket(5.0, 1.2, 0.0, "drop 1.20"),
+        t=t, lines={"straight": Drawn(steep, "", "")}, hollow=frozenset(), places=[""] * 41, residual=0 * t, off="",
+        apart="", ticks=[], unit="", title="", bracket=Bracket(5.0, 1.2, 0.0, "drop 1.20"),
     )  # fmt: skip
     ((place, y, text, _),) = _beside(track, {"straight": steep}, 0.1)
     assert (place, text) == (5.0, "drop 1.20")
@@ -304,11 +304,19 @@ def test_what_is_not_known_yet_along_a_path_is_faint_and_without_a_gap() -> None
     view = ProfileView()
     lines = {"train": Drawn(t + 2, "", ""), "on_map": Drawn(t + 1, "", "")}
     said = {"t": t / 4, "lines": lines, "hollow": frozenset(), "residual": t, "off": "", "ticks": ["0", "1"]}
+    said |= {"places": [f"step {k}" for k in range(5)], "apart": "{} off"}
     for whole, edge in ((False, t + 2), (True, t + 1)):
         view.show(ProfilePicture(**said, unit="", title="", gap=("train", "on_map"), is_whole=whole))
         assert (view._lines["train"].glyph.line_alpha == 1.0) is whole
         assert view._lines["on_map"].glyph.line_alpha == 1.0
         assert view.table.data["edge"] == pytest.approx(edge)
+        told = view._told.data["said"][2].split("<br>")
+        assert told == [
+            "<b>4.00</b> ",
+            "<b>3.00</b> ",
+            "step 2, 2.0 off",
+            *["not all of it is exact yet"] * (not whole),
+        ]
 
 
 @pytest.mark.parametrize("track", [Connection, TrainingPath])
@@ -316,7 +324,7 @@ def test_a_narrow_profile_has_a_key_of_all_its_lines_as_they_are_drawn(track: ty
     t, view = np.arange(5) / 4, ProfileView()
     drawn = ["curve", "straight", "aligned"] if track is Connection else ["train", "test", "on_map"]
     lines = {name: Drawn(t + k, name, f"{name} line") for k, name in enumerate(drawn)}
-    view.show(ProfilePicture(t, lines, frozenset(), 0 * t, "", ["0", "1"], "", ""))
+    view.show(ProfilePicture(t, lines, frozenset(), [""] * 5, 0 * t, "", "", ["0", "1"], "", ""))
     key = view._key.object
     assert key.count("<svg") == 3 and all(f">{name} line</span>" in key for name in drawn)
     for name in drawn:

@@ -133,41 +133,30 @@ def test_a_surface_that_is_turned_gives_up_sharpness_for_pace_where_frames_come_
     page, _ = visit()
     width = "deep('.surface3d canvas')[0].width"
     sharp = page.evaluate(width)
-    page.evaluate("""() => { // a screen whose frames come `step` ms apart, each of them one time for all who draw in it
-      let [asked, number, time] = [new Map(), 0, performance.now()];
-      window.step = () => 4;
-      window.requestAnimationFrame = (draw) => (asked.set(++number, draw), number);
-      window.cancelAnimationFrame = (which) => asked.delete(which);
-      setInterval(() => {
-        const now = asked;
-        [asked, time] = [new Map(), time + window.step()];
-        now.forEach((draw) => draw(time));
-      }, 4);
-    }""")
+    box = page.locator(".surface3d canvas").first.bounding_box()
+    x, y = box["x"] + box["width"] / 2, box["y"] + box["height"] / 2
+    page.clock.install(time=0)
+    page.clock.pause_at(1)  # time goes on by what a frame takes, and however busy the machine is
 
-    def turn(until=None):
-        """The widths of the canvas while it is turned, for as many frames as it takes on a busy machine."""
-        box = page.locator(".surface3d canvas").first.bounding_box()
-        page.mouse.move(box["x"] + box["width"] / 2, box["y"] + box["height"] / 2)
+    def turn(drawing=0, screen=16):
+        """The widths of the canvas, in frames that take so many milliseconds to draw all pixels, or to be shown."""
+        page.mouse.move(x, y)
         page.mouse.down()
-        seen = []
-        for k in range(200):
-            page.mouse.move(box["x"] + box["width"] / 2 + k, box["y"] + box["height"] / 2)
+        seen = [sharp]
+        for k in range(24):
+            page.mouse.move(x + k, y)
+            page.clock.fast_forward(max(screen, drawing * seen[-1] // sharp))
             seen.append(page.evaluate(width))
-            if k > 22 and until in (None, seen[-1]):
-                break
         page.mouse.up()
-        page.wait_for_function(f"{width} === {sharp}")  # at rest it is as sharp as the screen
+        page.clock.run_for(1000)
+        assert page.evaluate(width) == sharp, "at rest it is as sharp as the screen"
         return seen
 
     assert set(turn()) == {sharp}
-    page.evaluate(f"window.step = () => 80 * {width} / {sharp}")  # of a card that draws as fast as it may
-    late = turn(until=sharp // 2)
-    assert late[0] == sharp and late[-1] == sharp // 2
-    assert max(turn()[3:]) < sharp, "it is known by now"
-    page.evaluate("window.step = () => 33")  # of a screen with thirty frames a second
-    turn()
-    assert turn(until=sharp)[-1] == sharp
+    assert turn(drawing=80)[-1] == sharp // 2
+    assert max(turn(drawing=80)[3:]) < sharp, "it is known by now"
+    turn(screen=33)  # thirty frames a second, whatever is drawn
+    assert turn(screen=33)[-1] == sharp
 
 
 def test_a_random_plane_says_how_little_of_the_path_it_holds(visit):

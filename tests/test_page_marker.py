@@ -272,3 +272,32 @@ def test_what_the_pointer_is_told_does_not_cover_the_box_that_is_dragged(visit):
     page.mouse.move(x + 5, y)
     page.mouse.move(x + 8, y)
     page.wait_for_function(f"{tips} === 1")
+
+
+PROFILE = """([name, t]) => {
+  const figure = Bokeh.documents[0].get_model_by_id(name), view = Bokeh.index.find_one(figure);
+  const box = view.canvas_view.el.getBoundingClientRect(), {bbox, x_scale} = view.frame;
+  return [box.x + x_scale.compute(t), box.y + (bbox.top + bbox.bottom) / 2];
+}"""
+
+
+def test_the_profile_tells_what_is_under_the_pointer_and_brings_the_marker_there(visit):
+    page, explorer = visit()
+    wait(page, lambda: explorer.state.result.known[0] == explorer.state.result.known[1])
+    sample = sample_models.load("digits_mlp")
+    sample.model.load_state_dict(sample.trajectory[12])
+    train, test = (F.cross_entropy(sample.model(x), y).item() for x, y in (sample.train, sample.test))
+    for plot, where in ((explorer.profile.curves, 12.0), (explorer.profile.strip, 11.9)):
+        page.mouse.click(*pixel(page, -5.0, -4.0))  # off the path
+        page.get_by_text("At the point").wait_for()
+        x, y = page.evaluate(PROFILE, [plot.ref["id"], where])
+        page.mouse.move(x, y)
+        page.mouse.move(x + 1, y + 1)
+        if plot is explorer.profile.curves:
+            page.get_by_text(f"{format_number(train)} true loss, training").wait_for()
+            page.get_by_text(f"{format_number(test)} true loss, test").wait_for()
+            page.get_by_text(re.compile(r"step 14, 0\.\d+ off the plane")).wait_for()
+        page.mouse.click(x, y, delay=400)
+        page.get_by_text("checkpoint 13 of 43").first.wait_for()
+        assert (explorer.state.t, explorer.state.picked) == (12, None)
+        assert page.locator(SLIDER).input_value() == "12"

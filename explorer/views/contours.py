@@ -49,6 +49,7 @@ from explorer.views.layers import (
 )
 from explorer.views.names import Name, covered, names
 from explorer.views.picture import MOST_LEVELS, Picture
+from explorer.views.tip import tip
 
 TOP, BOTTOM, LEFT, RIGHT = 28, 42, 60, 24  # px around the frame; the bar has the same top and bottom
 NARROW_LEFT, NARROW_RIGHT = 36, 8  # px on a phone
@@ -76,14 +77,9 @@ bar.setv({height: total}, {silent: true})
 Bokeh.index.find_one(figure)?.invalidate_layout()
 """
 
-_TOOLTIP = """
-<div class="map-tip" style="margin: -6px; padding: 6px 8px; border-radius: 3px; background: var(--card, #fff);
-  box-shadow: 0 0 0 1px var(--hair, #dfe2e6); font: 12px/1.45 var(--font, sans-serif);
-  color: var(--ink-2, #48515b); white-space: nowrap">
-<b style="color: var(--ink, #14181d)">@value{custom}</b> @units<br>
+_TOOLTIP = tip("""<b>@value{custom}</b> @units<br>
 <span style="white-space: pre">@origin{custom}@sampling{custom}</span><br>
-α $x{custom}, β $y{custom}</div>
-"""
+α $x{custom}, β $y{custom}""")
 
 # Between four nodes as the picture is: bilinear, of logarithms on a log scale; beside what is not finite the nearest.
 _VALUE = """

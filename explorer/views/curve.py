@@ -17,17 +17,14 @@ from explorer.spread import DIRECTIONS, DISTANCES, INSIDE, Spread
 from explorer.theme import CLEAN, DARK, LIGHT, apply_theme, without_press
 from explorer.views.key import BAND, BEST, DASHED
 from explorer.views.ticks import drawn, tick_values, undrawn
+from explorer.views.tip import tip
 
 Array = NDArray[np.float64]
 _SHARE = f"{100 * (INSIDE[1] - INSIDE[0]):.0f} %"
 _AROUND = ("x", "low", "middle", "high")
 
 HEIGHT, TOP, BOTTOM, LEFT, RIGHT = 260, 28, 46, 66, 24  # pixels of the frame and around it
-TOOLTIP = """<div class="map-tip" style="margin: -6px; padding: 6px 8px; border-radius: 3px;
-  background: var(--card, #fff); box-shadow: 0 0 0 1px var(--hair, #dfe2e6);
-  font: 12px/1.45 var(--font, sans-serif); color: var(--ink-2, #48515b); white-space: nowrap">
-<b style="color: var(--ink, #14181d)">@value</b><br><span style="white-space: pre">@origin@others</span><br>
-α @place</div>"""
+TOOLTIP = tip("<b>@value</b><br><span style='white-space: pre'>@origin@others</span><br>α @place")
 
 
 @final
@@ -151,8 +148,9 @@ class CurveView:
         self._here = self.figure.scatter(source=self.marker, size=12, line_width=2, level="overlay")
         for span in self._spans:
             self.figure.add_layout(span)
-        hover = HoverTool(renderers=[self._line], tooltips=TOOLTIP, mode="vline", show_arrow=False, visible=False)
-        self.figure.add_tools(hover)
+        self._target = self.figure.line(source=self._table, x="x", y="top", line_alpha=0)
+        over = {"mode": "vline", "attachment": "above", "show_arrow": False, "visible": False}
+        self.figure.add_tools(HoverTool(renderers=[self._target], tooltips=TOOLTIP, **over))
         self.view = pn.Column(sizing_mode="stretch_width", margin=0)
         self.paint(dark=False)
 
@@ -161,13 +159,6 @@ class CurveView:
         if not self.view.objects:
             self.view.append(pn.pane.Bokeh(self.figure, sizing_mode="stretch_width", margin=0))
         z = picture.z
-        self._table.data = {
-            "x": picture.x,
-            "y": z,
-            "low": z - picture.error,
-            "high": z + picture.error,
-            **_texts(picture),
-        }
         self._nodes.data = {"x": picture.x[picture.evaluated], "y": z[picture.evaluated]}
         best = picture.x == picture.best()[0]
         self._best.data = {"x": picture.x[best], "y": z[best]}
@@ -175,6 +166,14 @@ class CurveView:
         finite = np.concatenate([z[np.isfinite(z)], *picture.band[1:]])
         low, high = (float(finite.min()), float(finite.max())) if finite.size else (0.0, 1.0)
         pad = 0.06 * (high - low or 1)
+        self._table.data = {
+            "x": picture.x,
+            "y": z,
+            "low": z - picture.error,
+            "high": z + picture.error,
+            "top": np.full(len(z), high + pad),  # above which the tooltip covers no line
+            **_texts(picture),
+        }
         self.figure.x_range.update(start=float(picture.x[0]), end=float(picture.x[-1]))
         self.figure.y_range.update(start=low - pad, end=high + pad)
         tick_values(self.figure, low - pad, high + pad, picture.scale)

@@ -1,13 +1,16 @@
-"""What is drawn along a track: lines in their styles, and a height that is marked."""
+"""What is drawn along a track: lines in their styles, a height that is marked, and what is told of each place."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from html import escape
 from typing import Literal, NamedTuple, final
 
 import numpy as np
 from numpy.typing import NDArray
+
+from explorer.numbers import format_error, format_number
 
 Array = NDArray[np.float64]
 
@@ -58,8 +61,10 @@ class ProfilePicture:
         t: Places on it, in quarters of stops, of shape (m,).
         lines: What is drawn, by style.
         hollow: The lines that do not show the networks at the marker.
+        places: What is said of each place.
         residual: Distances from the picture, of shape (m,).
         off: What they are.
+        apart: What is said of one, with room for it.
         ticks: What the axis says at each stop.
         unit: Of that.
         title: Of the value axis: what is measured and, after a comma, its unit.
@@ -73,8 +78,10 @@ class ProfilePicture:
     t: Array
     lines: Mapping[str, Drawn]
     hollow: frozenset[str]
+    places: list[str]
     residual: Array
     off: str
+    apart: str
     ticks: list[str]
     unit: str
     title: str
@@ -83,3 +90,19 @@ class ProfilePicture:
     stderr: Mapping[str, Array] = field(default_factory=dict)
     bracket: Bracket | None = None
     is_whole: bool = True
+
+
+def told(picture: ProfilePicture) -> list[str]:
+    """What the tooltip tells of each place, as HTML: the values of all lines, the topmost first, and the distance."""
+    rows = []
+    for k, (place, apart) in enumerate(zip(picture.places, picture.residual, strict=True)):
+        said = []
+        for name in [name for name in STYLES if name in picture.lines][::-1]:
+            line, doubt = picture.lines[name], picture.stderr.get(name, np.full(len(picture.t), np.nan))[k]
+            value = float(line.values[k])
+            if not np.isnan(value):
+                about = f" ± {format_error(float(doubt), value)}" if np.isfinite(doubt) else ""
+                said.append(f"<b>{format_number(value)}</b>{about} {escape(line.name)}")
+        said.append(f"{place}, {picture.apart.format(format_number(float(apart), 2))}")
+        rows.append("<br>".join([*said, *["not all of it is exact yet"] * (not picture.is_whole)]))
+    return rows

@@ -8,16 +8,18 @@ from typing import Any
 
 import numpy as np
 import panel as pn
-from bokeh.models import ColumnDataSource, FixedTicker, GlyphRenderer, Range1d, Span
+from bokeh.events import Tap
+from bokeh.models import ColumnDataSource, FixedTicker, GlyphRenderer, HoverTool, Range1d, Span
 from bokeh.plotting import figure
 
 from explorer.numbers import format_number
-from explorer.theme import CLEAN, DARK, FONT, LIGHT, apply_theme, without_selection
+from explorer.theme import CLEAN, DARK, FONT, LIGHT, apply_theme, without_press, without_selection
 from explorer.views.cards import text
 from explorer.views.layers import fill
-from explorer.views.lines import STYLES, Array, ProfilePicture
+from explorer.views.lines import STYLES, Array, ProfilePicture, told
 from explorer.views.slider import PathSlider
 from explorer.views.ticks import drawn, tick_values
+from explorer.views.tip import tip
 
 WIDE, NARROW = (66, 132), (46, 12)  # pixels left and right of the plots' frame, which the slider shares
 HEIGHT, TITLE, STRIP, FOOT = 150, 24, 56, 24  # pixels: frame of the curves, title above, frame of the strip, ticks
@@ -71,6 +73,7 @@ class ProfileView:
         self.table = ColumnDataSource({name: [] for name in ("t", *STYLES, "true", "edge", "residual")})
         self.dots = ColumnDataSource({"x": [], "y": [], "fill": [], "line": []})
         self._bars = ColumnDataSource({name: [] for name in ("t", "low", "high", "color")})
+        self._told = ColumnDataSource({name: [] for name in ("t", "y", "said")})
         self._height = ColumnDataSource({name: [] for name in ("t", "low", "high")})
         self._hollow: frozenset[str] = frozenset()
         self._bounds: dict[str, tuple[Array, Array]] = {}
@@ -88,6 +91,8 @@ class ProfileView:
         self.view = pn.Column(self._key, *panes, self.slider, **css, sizing_mode="stretch_width", margin=0)
         for plot in (self.curves, self.strip):
             without_selection(plot)
+            without_press(plot)
+            plot.on_event(Tap, lambda event: self._go(event.x))
         self.paint(dark=False)
 
     def _plot(self, height: int, top: int, bottom: int) -> figure:
@@ -127,6 +132,10 @@ class ProfileView:
         self._crossings = self.curves.scatter("x", "y", source=self.dots, size=9, line_width=1.8, **colors)
         self._crossings.level = "overlay"  # over the marker's line, and not cut at the frame
         self.curves.ygrid[0].ticker = FixedTicker(ticks=[])
+        target = self.curves.line("t", "y", source=self._told, line_alpha=0)
+        over = {"mode": "vline", "attachment": "above", "show_arrow": False, "visible": False}
+        tool = HoverTool(renderers=[target], tooltips=tip("@said{safe}"), **over)
+        self.curves.add_tools(tool)
         self._area = self.strip.varea("t", 0, "residual", source=self.table, fill_alpha=0.14)
         self._top = self.strip.line("t", "residual", source=self.table, line_width=1.4)
         self.strip.ygrid.visible = False
@@ -174,6 +183,8 @@ class ProfileView:
         self._send({"t": picture.t, **self._columns(values), **_gap(values, picture), "residual": picture.residual})
         self._across.update(start=float(picture.t[0]), end=float(picture.t[-1]))
         self._fit_values(values, picture)
+        top = np.full(len(picture.t), self.curves.y_range.end)  # above which the tooltip covers no line
+        self._told.data = {"t": picture.t, "y": top, "said": told(picture)}
         self._tick_residual(picture.residual)
         self._tick_stops(picture.ticks)
         self._paint_bars()
@@ -248,6 +259,11 @@ class ProfileView:
             x, y, text, keys = (list(column) for column in zip(*rows, strict=True)) if rows else ([], [], [], [])
             colors = [self._palette[key] for key in keys]
             fill(layer.data_source, {"x": x, "y": y, "text": text, "text_color": colors}, 0)
+
+    def _go(self, t: float) -> None:
+        """Bring the marker to the network whose exact values are nearest to where the plot was tapped."""
+        last = float(self._across.end)
+        self.slider.param.update(t=min(max(round(QUARTERS * t) / QUARTERS, 0.0), last), back=self.slider.back + 1)
 
     def leave(self, away: bool) -> None:
         """Show that the marker is elsewhere, or that it is back."""

@@ -193,6 +193,7 @@ def profile_of(result: Result, on_map: Array) -> ProfilePicture:
     place, (known, wanted) = "line" if request.is_line else "plane", result.known
     return ProfilePicture(
         t=track.positions,
+        places=[track.said(place) for place in track.positions],
         ticks=[track.tick(value) for value in track.stops],
         unit=track.unit,
         scale="log" if request.scale == "log" else "linear",
@@ -217,6 +218,7 @@ def _ways(result: Result, place: str) -> dict[str, Any]:
         "hollow": frozenset(result.profiles) - {followed},
         "residual": result.residuals["aligned"],
         "off": f"Off the {place}: distance of the aligned line",
+        "apart": f"the aligned line {{}} off the {place}",
         "stderr": noisy,
         "bracket": barrier_of(result),
     }
@@ -240,6 +242,7 @@ def _training(result: Result, on_map: Array, place: str) -> dict[str, Any]:
         "gap": (result.request.split, "on_map"),
         "residual": result.residual,
         "off": f"Off the {place}: {_farthest(result)}",
+        "apart": f"{{}} off the {place}",
         "stderr": {s: _doubted(known, f"{s}_{metric}") for s in splits} if measure.noisy else {},
     }
 
