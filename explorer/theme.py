@@ -24,7 +24,7 @@ FATHOM: list[str] = json.loads((_HERE / "fathom.json").read_text(encoding="utf-8
 """The colormap of the metric, 256 colors from deep indigo (low) to sand (high); the same in both themes."""
 
 FONT = (
-    '-apple-system, BlinkMacSystemFont, "Segoe UI Variable Text", "Segoe UI", Roboto, "Noto Sans", '
+    '-apple-system, BlinkMacSystemFont, "Segoe UI Variable Text", "Segoe UI", "Noto Sans", '
     '"Liberation Sans", Arial, sans-serif'
 )
 MAP_INK = "#101418"
