@@ -45,9 +45,10 @@ h2 { font-size: var(--fs-title); font-weight: 600; color: var(--ink); margin: 0;
 .note i { font-style: normal; }
 @media (max-width: 600px) { .note { display: grid; align-content: center; min-height: 36px; text-align: right;
   max-width: calc(100vw - 13.6rem); white-space: normal; line-height: 1.3; } .note i { display: none; } }
-.lines > span:last-child { margin-left: 0; } .below { margin-top: 2px; } svg { flex: none; }
+.lines > span:last-child { margin-left: 0; } svg { flex: none; }
+.below { margin-top: 2px; container-type: inline-size; }
 .fit { flex: 1 1 16.5em; height: 1.35em; overflow: hidden; display: flex; flex-wrap: wrap; gap: 0 12px; }
-@media (max-width: 600px) { .fit { height: auto; min-height: 1.35em; } }
+@container (max-width: 400px) { .fit { height: auto; min-height: 1.35em; } }
 """
 BANNER_CSS = """
 :host { font: 400 var(--fs-body)/1.45 var(--font); color: var(--ink); }

@@ -48,7 +48,7 @@ class ColorBar:
         )
         self.figure.grid.visible = False
         self.figure.xaxis.visible = False
-        self.figure.title.standoff = 14
+        self.figure.title.update(standoff=14, offset=-LEFT)
         (self._axis,) = self.figure.right
         self._axis.update(ticker=FixedTicker(ticks=[]), major_label_standoff=2)
         bands = {"left": 0, "right": 1}

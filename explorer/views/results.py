@@ -24,7 +24,7 @@ from explorer.views.picture import Array, Mark, Picture, Stroke, is_dot
 
 FROM_THE_END = ("trajectory", "random", "random_line")  # subspaces that have the final network for their origin
 ROUNDING = 1e-4  # of a distance from the picture, as a share of that from its origin
-LONGEST = 9  # characters of a name that fits beside the curves
+LONGEST = 6  # characters of a name that fits beside the curves, in wide fonts too
 
 
 def subtitle(result: Result) -> str:

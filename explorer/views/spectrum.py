@@ -130,11 +130,11 @@ def spectrum_html(found: Spectrum, elsewhere: bool = False) -> str:
     ]
     body = "".join(f"<tr><th>{escape(k)}</th><td>{v} <small>{escape(note)}</small></td></tr>" for k, v, note in rows)
     data = f"{SET_NAMES[found.request.split]} loss".strip()
-    rate = f"2&nbsp;/&nbsp;λ&nbsp;max = <b>{format_number(2 / largest)}</b>"
+    rate = f"2&nbsp;/&nbsp;λ&nbsp;max&nbsp;= <b>{format_number(2 / largest)}</b>"
     stable = f" Gradient descent is stable here below a learning rate of {rate}."
     here = "Computed elsewhere, the marker has moved on" if elsewhere else "Computed here"
     bent = (
-        " λ min is below 0: in its direction the loss curves down, so this network is no minimum."
+        " λ&nbsp;min is below 0: in its direction the loss curves down, so this network is no minimum."
         if smallest < -TOLERANCE * abs(largest)
         else ""
     )
