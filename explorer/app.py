@@ -146,6 +146,7 @@ class Explorer(pn.viewable.Viewer):
         watch(lambda event: self._show(event.new), "result")
         watch(lambda event: setattr(self.state, "picked", None), "t")
         watch(lambda event: self.profile.leave(event.new is not None), "picked")
+        watch(lambda event: self.marker.place(), "picked")
         watch(lambda *events: self._look_around(), ["t", "picked", "insight", "looking"])
         watch(lambda *events: self._show_spectrum(), ["spectrum", "t", "picked", "result"])
         watch(lambda *events: self._status(), ["phase", "message"])

@@ -37,6 +37,14 @@ def format_error(error: float, value: float, digits: int = 3) -> str:
     return f"{rounded:,.{places}f}{suffix}"
 
 
+def plus_minus(value: float, error: float) -> str:
+    """An error as it stands behind its value: "± 0.015", "error < 0.001"; empty if it is NaN."""
+    if math.isnan(error):
+        return ""
+    text = format_error(error, value)
+    return f"error {text}" if text.startswith("<") else f"± {text}"
+
+
 def format_level(level: float) -> str:
     """A level without trailing zeros: "0.02", "5", "2 × 10⁻⁴"."""
     digits = len(f"{level:.6e}".split("e")[0].rstrip("0").replace(".", "").lstrip("-"))

@@ -15,6 +15,7 @@ from tornado.httputil import HTTPHeaders, HTTPServerRequest, RequestStartLine
 from tornado.ioloop import PeriodicCallback
 
 READY = 4  # pages that stand ready, of some 15 MB each: whoever comes with three others waits for none
+FIRST = 2  # of them are made before all else: who asks whether the server is there yet takes one
 LOOK = 3.0  # seconds from one look at how busy the server is to the next
 BUSY = 0.02  # share of a core from which on it is busy: one click in that time is enough
 CONNECT = 20.0  # seconds a browser has to connect to the page it was given
@@ -42,12 +43,17 @@ class Anteroom:
         self._standing: deque[Any] = deque()
         self._worked = 0.0
         self._looks = PeriodicCallback(self._look, 1000 * LOOK)
-        self._context.io_loop.add_callback(self._looks.start)
-        self._context.io_loop.add_callback(self._make)
+        self._context.io_loop.add_callback(self._begin)
 
     def close(self) -> None:
         """Make no other pages: the server ends."""
         self._looks.stop()
+
+    async def _begin(self) -> None:
+        """Make the first pages, then others while the server rests."""
+        self._looks.start()
+        for _ in range(min(FIRST, self._count)):
+            await self._make()
 
     async def _look(self) -> None:
         """Make the next page if the process hardly worked since the last look."""

@@ -292,7 +292,7 @@ def test_the_text_beside_a_bracket_keeps_away_from_a_line_that_passes_between_tw
     steep = np.where(t <= 5.25, 0.0, 1.0)  # from 0 to 1 in a quarter of a stop
     track = ProfilePicture(
         t=t, lines={"straight": Drawn(steep, "", "")}, hollow=frozenset(), places=[""] * 41, residual=0 * t, off="",
-        apart="", ticks=[], unit="", title="", bracket=Bracket(5.0, 1.2, 0.0, "drop 1.20"),
+        apart="", exact=t >= 0, ticks=[], unit="", title="", bracket=Bracket(5.0, 1.2, 0.0, "drop 1.20"),
     )  # fmt: skip
     ((place, y, text, _),) = _beside(track, {"straight": steep}, 0.1)
     assert (place, text) == (5.0, "drop 1.20")
@@ -305,18 +305,34 @@ def test_what_is_not_known_yet_along_a_path_is_faint_and_without_a_gap() -> None
     lines = {"train": Drawn(t + 2, "", ""), "on_map": Drawn(t + 1, "", "")}
     said = {"t": t / 4, "lines": lines, "hollow": frozenset(), "residual": t, "off": "", "ticks": ["0", "1"]}
     said |= {"places": [f"step {k}" for k in range(5)], "apart": "{} off"}
+    exact = np.array([True, False, True, False, True])
     for whole, edge in ((False, t + 2), (True, t + 1)):
-        view.show(ProfilePicture(**said, unit="", title="", gap=("train", "on_map"), is_whole=whole))
+        view.show(ProfilePicture(**said, unit="", title="", gap=("train", "on_map"), exact=exact, is_whole=whole))
         assert (view._lines["train"].glyph.line_alpha == 1.0) is whole
         assert view._lines["on_map"].glyph.line_alpha == 1.0
         assert view.table.data["edge"] == pytest.approx(edge)
-        told = view._told.data["said"][2].split("<br>")
-        assert told == [
-            "<b>4.00</b> ",
-            "<b>3.00</b> ",
-            "step 2, 2.0 off",
-            *["not all of it is exact yet"] * (not whole),
-        ]
+
+
+def test_the_tooltip_of_a_profile_tells_values_with_their_errors_and_what_lies_between_them() -> None:
+    t, nan, view = np.arange(5) / 4, np.nan, ProfileView()
+    lines = {
+        "train": Drawn(np.array([500.0, 250.0, nan, nan, 1.5]), "true <return>", ""),
+        "on_map": Drawn(np.array([2.0, 3.0, nan, 4.0, nan]), "return on the map", ""),
+    }
+    stderr = {"train": np.array([0.0, nan, nan, nan, 0.25])}
+    exact = np.array([True, False, True, False, True])
+    said = {"places": [f"step {k}" for k in range(5)], "residual": t, "off": "", "apart": "{} off the plane"}
+    view.show(
+        ProfilePicture(t, lines, frozenset(), **said, exact=exact, ticks=["0", "1"], unit="", title="", stderr=stderr)
+    )
+    assert [told.split("<br>") for told in view._told.data["said"]] == [
+        ["<b>500</b> error &lt; 1 true &lt;return&gt;", "<b>2.00</b> return on the map", "step 0, 0 off the plane"],
+        ["<b>250</b> true &lt;return&gt;", "<b>3.00</b> return on the map", "step 1, 0.25 off the plane",
+         "between exact values: interpolated"],
+        ["<b>not finite</b> true &lt;return&gt;", "step 2, 0.50 off the plane"],
+        ["<b>4.00</b> return on the map", "step 3, 0.75 off the plane", "between exact values: interpolated"],
+        ["<b>1.50</b> ± 0.25 true &lt;return&gt;", "step 4, 1.0 off the plane"],
+    ]  # fmt: skip
 
 
 @pytest.mark.parametrize("track", [Connection, TrainingPath])
@@ -324,7 +340,7 @@ def test_a_narrow_profile_has_a_key_of_all_its_lines_as_they_are_drawn(track: ty
     t, view = np.arange(5) / 4, ProfileView()
     drawn = ["curve", "straight", "aligned"] if track is Connection else ["train", "test", "on_map"]
     lines = {name: Drawn(t + k, name, f"{name} line") for k, name in enumerate(drawn)}
-    view.show(ProfilePicture(t, lines, frozenset(), [""] * 5, 0 * t, "", "", ["0", "1"], "", ""))
+    view.show(ProfilePicture(t, lines, frozenset(), [""] * 5, 0 * t, "", "", t >= 0, ["0", "1"], "", ""))
     key = view._key.object
     assert key.count("<svg") == 3 and all(f">{name} line</span>" in key for name in drawn)
     for name in drawn:

@@ -301,3 +301,8 @@ def test_the_profile_tells_what_is_under_the_pointer_and_brings_the_marker_there
         page.get_by_text("checkpoint 13 of 43").first.wait_for()
         assert (explorer.state.t, explorer.state.picked) == (12, None)
         assert page.locator(SLIDER).input_value() == "12"
+    for where in (20.0, 30.0, -1.5):  # one tap right after the other, and one beside the values, which is none
+        page.mouse.click(*page.evaluate(PROFILE, [explorer.profile.curves.ref["id"], where]))
+    page.get_by_text("checkpoint 31 of 43").first.wait_for()
+    page.wait_for_timeout(500)
+    assert explorer.state.t == 30

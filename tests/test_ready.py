@@ -81,6 +81,18 @@ def test_pages_are_made_before_they_are_asked_for_and_others_once_the_server_res
     assert len({first, second, third, themed, named}) == 5
 
 
+def test_a_server_that_has_begun_has_a_page_left_for_who_comes_after_the_first_question(monkeypatch):
+    monkeypatch.setattr(ready, "LOOK", 60.0)
+    built = []
+    with served(built, lambda port: cli.serve(port, threaded=True, verbose=False)) as address:
+        until(lambda: built)
+        first, _ = get(address)
+        second, _ = get(address)
+        assert len(built) == 2 and first != second
+        get(address)
+        assert len(built) == 3
+
+
 def test_what_stands_ready_is_given_behind_a_prefix_too(monkeypatch):
     monkeypatch.setattr(ready, "READY", 1)
     built = []

@@ -148,9 +148,9 @@ class CurveView:
         self._here = self.figure.scatter(source=self.marker, size=12, line_width=2, level="overlay")
         for span in self._spans:
             self.figure.add_layout(span)
-        self._target = self.figure.line(source=self._table, x="x", y="top", line_alpha=0)
+        target = self.figure.line(source=self._table, x="x", y="top", line_alpha=0)
         over = {"mode": "vline", "attachment": "above", "show_arrow": False, "visible": False}
-        self.figure.add_tools(HoverTool(renderers=[self._target], tooltips=TOOLTIP, **over))
+        self.figure.add_tools(HoverTool(renderers=[target], tooltips=TOOLTIP, **over))
         self.view = pn.Column(sizing_mode="stretch_width", margin=0)
         self.paint(dark=False)
 
@@ -201,11 +201,12 @@ class CurveView:
 def _texts(picture: CurvePicture) -> dict[str, list[str]]:
     origins, values = [], []
     for value, error, computed in zip(picture.values, picture.error, picture.evaluated, strict=True):
-        size = abs(value) * np.expm1(error) if picture.scale == "log" else error
-        doubt = format_error(size, value)
-        about = doubt if doubt.startswith("<") else f"about {doubt}"
+        is_known = bool(np.isfinite(value) and np.isfinite(error))
+        size = abs(value) * np.expm1(error) if picture.scale == "log" and is_known else error
+        doubt = format_error(size, value) if is_known else "not known"
+        about = doubt if not is_known or doubt.startswith("<") else f"about {doubt}"
         origins.append("computed here" if computed else f"predicted, error {about}")
-        values.append(f"{format_number(value)} {picture.units}".strip())
+        values.append(f"{format_number(value)} {picture.units if np.isfinite(value) else ''}".strip())
     others = [""] * len(values)
     if picture.band.size:
         at, *rows = picture.band

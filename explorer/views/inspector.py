@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from html import escape
 from typing import NamedTuple
 
-from explorer.numbers import format_error, format_number, percent
+from explorer.numbers import format_number, percent, plus_minus
 
 COMING = ("…",)  # in place of a number that comes a little later
 MANY = 2.0  # so much higher a value is told as a multiple
@@ -71,13 +71,6 @@ def _verdict(r: Reading) -> tuple[str, str]:
     )
 
 
-def _plus_minus(value: float, error: float) -> str:
-    if math.isnan(error):
-        return ""
-    text = format_error(error, value)
-    return f"error {text}" if text.startswith("<") else f"± {text}"
-
-
 def _row(label: str, value: str, note: str = "") -> str:
     return f"<tr><th>{escape(label)}</th><td>{escape(value)} <small>{escape(note)}</small></td></tr>"
 
@@ -102,7 +95,7 @@ def inspector_html(r: Reading, does: str = "") -> str:
         _row(
             f"{r.metric[:1].upper()}{r.metric[1:]} on the {shown}",
             format_number(r.on_map),
-            _plus_minus(r.on_map, r.map_error) if r.map_error else "computed",
+            plus_minus(r.on_map, r.map_error) if r.map_error else "computed",
         )
         if math.isfinite(r.on_map)
         else _row(f"{r.metric[:1].upper()}{r.metric[1:]} on the {shown}", "outside"),
@@ -110,7 +103,7 @@ def inspector_html(r: Reading, does: str = "") -> str:
         *(
             _row(
                 name[:1].upper() + name[1:],
-                *(COMING if other is None else (format_number(other[0]), _plus_minus(*other))),
+                *(COMING if other is None else (format_number(other[0]), plus_minus(*other))),
             )
             for name, other in zip(r.names[1:], r.others, strict=True)
         ),
@@ -120,7 +113,7 @@ def inspector_html(r: Reading, does: str = "") -> str:
         "" if r.picked else _row(f"Distance from the {r.place}", format_number(r.residual, 2), share),
     ]
     units = f"{escape(r.units)}, " if r.units else ""
-    doubt = _plus_minus(r.true, r.stderr)
+    doubt = plus_minus(r.true, r.stderr)
     sampled = f"sampling {doubt}" if doubt.startswith("error") else f"{doubt} from sampling"
     below = "between two exact values: interpolated" if not r.exact else sampled if doubt else ""
     return f"""<div class="columns"><div>

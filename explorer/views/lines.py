@@ -10,7 +10,7 @@ from typing import Literal, NamedTuple, final
 import numpy as np
 from numpy.typing import NDArray
 
-from explorer.numbers import format_error, format_number
+from explorer.numbers import format_number, plus_minus
 
 Array = NDArray[np.float64]
 
@@ -65,6 +65,7 @@ class ProfilePicture:
         residual: Distances from the picture, of shape (m,).
         off: What they are.
         apart: What is said of one, with room for it.
+        exact: Whether all lines but the picture's are exact at a place, of shape (m,).
         ticks: What the axis says at each stop.
         unit: Of that.
         title: Of the value axis: what is measured and, after a comma, its unit.
@@ -82,6 +83,7 @@ class ProfilePicture:
     residual: Array
     off: str
     apart: str
+    exact: NDArray[np.bool_]
     ticks: list[str]
     unit: str
     title: str
@@ -94,15 +96,15 @@ class ProfilePicture:
 
 def told(picture: ProfilePicture) -> list[str]:
     """What the tooltip tells of each place, as HTML: the values of all lines, the topmost first, and the distance."""
-    rows = []
+    unknown, rows = np.full(len(picture.t), np.nan), []
+    lines = [(n, picture.lines[n], picture.stderr.get(n, unknown)) for n in [*STYLES][::-1] if n in picture.lines]
     for k, (place, apart) in enumerate(zip(picture.places, picture.residual, strict=True)):
         said = []
-        for name in [name for name in STYLES if name in picture.lines][::-1]:
-            line, doubt = picture.lines[name], picture.stderr.get(name, np.full(len(picture.t), np.nan))[k]
-            value = float(line.values[k])
-            if not np.isnan(value):
-                about = f" ± {format_error(float(doubt), value)}" if np.isfinite(doubt) else ""
-                said.append(f"<b>{format_number(value)}</b>{about} {escape(line.name)}")
+        for name, line, doubt in lines:
+            value, is_known = float(line.values[k]), bool(picture.exact[k]) and name != "on_map"
+            if is_known or not np.isnan(value):
+                about = escape(plus_minus(value, float(doubt[k])))
+                said.append(" ".join(filter(None, [f"<b>{format_number(value)}</b>", about, escape(line.name)])))
         said.append(f"{place}, {picture.apart.format(format_number(float(apart), 2))}")
-        rows.append("<br>".join([*said, *["not all of it is exact yet"] * (not picture.is_whole)]))
+        rows.append("<br>".join([*said, *["between exact values: interpolated"] * (not picture.exact[k])]))
     return rows

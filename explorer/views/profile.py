@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 import panel as pn
-from bokeh.events import Tap
+from bokeh.events import DoubleTap, Tap
 from bokeh.models import ColumnDataSource, FixedTicker, GlyphRenderer, HoverTool, Range1d, Span
 from bokeh.plotting import figure
 
@@ -92,7 +92,8 @@ class ProfileView:
         for plot in (self.curves, self.strip):
             without_selection(plot)
             without_press(plot)
-            plot.on_event(Tap, lambda event: self._go(event.x))
+            for tap in (Tap, DoubleTap):  # what follows a tap within 0.3 s, wherever it is
+                plot.on_event(tap, lambda event: self._go(event.x))
         self.paint(dark=False)
 
     def _plot(self, height: int, top: int, bottom: int) -> figure:
@@ -261,9 +262,10 @@ class ProfileView:
             fill(layer.data_source, {"x": x, "y": y, "text": text, "text_color": colors}, 0)
 
     def _go(self, t: float) -> None:
-        """Bring the marker to the network whose exact values are nearest to where the plot was tapped."""
-        last = float(self._across.end)
-        self.slider.param.update(t=min(max(round(QUARTERS * t) / QUARTERS, 0.0), last), back=self.slider.back + 1)
+        """Bring the marker to the nearest of the places that are drawn, if one was tapped."""
+        near, last = round(QUARTERS * t) / QUARTERS, float(self._across.end)
+        if 0 <= near <= last:
+            self.slider.param.update(t=near, back=self.slider.back + 1)
 
     def leave(self, away: bool) -> None:
         """Show that the marker is elsewhere, or that it is back."""

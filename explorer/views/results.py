@@ -198,6 +198,7 @@ def profile_of(result: Result, on_map: Array) -> ProfilePicture:
         unit=track.unit,
         scale="log" if request.scale == "log" else "linear",
         is_whole=known >= wanted,
+        exact=np.all([values["evaluated"] for values in result.profiles.values()], axis=0),
         **(_ways(result, place) if "straight" in track.lines else _training(result, on_map, place)),
     )
 
@@ -216,7 +217,7 @@ def _ways(result: Result, place: str) -> dict[str, Any]:
         "title": ", ".join(filter(None, [what[:1].upper() + what[1:], measure.units])),
         "lines": lines,
         "hollow": frozenset(result.profiles) - {followed},
-        "residual": result.residuals["aligned"],
+        "residual": _apart(result, "aligned"),
         "off": f"Off the {place}: distance of the aligned line",
         "apart": f"the aligned line {{}} off the {place}",
         "stderr": noisy,
@@ -240,19 +241,26 @@ def _training(result: Result, on_map: Array, place: str) -> dict[str, Any]:
         "lines": {**sets, "on_map": Drawn(on_map, f"{what} on the {shown}", f"on the {shown}")},
         "hollow": frozenset({"on_map"}),
         "gap": (result.request.split, "on_map"),
-        "residual": result.residual,
+        "residual": _apart(result, result.track.followed),
         "off": f"Off the {place}: {_farthest(result)}",
         "apart": f"{{}} off the {place}",
         "stderr": {s: _doubted(known, f"{s}_{metric}") for s in splits} if measure.noisy else {},
     }
 
 
+def _apart(result: Result, line: str) -> Array:
+    """Distances of a line from the picture, 0 where they are what rounding leaves of it."""
+    found = result.residuals[line]
+    return np.where(found > ROUNDING * max(float(p.distance) for p in result.projections[line]), found, 0.0)
+
+
 def _farthest(result: Result) -> str:
     """How far the followed line leaves the picture, and where."""
-    k = int(np.argmax(result.residual))
-    if result.residual[k] <= ROUNDING * max(float(p.distance) for p in result.projections[result.track.followed]):
+    apart = _apart(result, result.track.followed)
+    k = int(np.argmax(apart))
+    if apart[k] == 0:
         return "distance from it, 0 to rounding"
-    return f"at most {format_number(float(result.residual[k]), 2)}, at {result.track.said(result.track.positions[k])}"
+    return f"at most {format_number(float(apart[k]), 2)}, at {result.track.said(result.track.positions[k])}"
 
 
 def _doubted(known: Profile, name: str) -> Array:
