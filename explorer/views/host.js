@@ -1,11 +1,19 @@
 // What a notebook tells of itself, and is told.
 // Panel sends back to Python what has come from it, each array and color.
-function mute(document) {
-  for (const manager of document.all_models) {
-    if (!manager.type.endsWith('CommManager')) continue;
-    const send = manager._document_changed.bind(manager);
-    manager._document_changed = (event) => { if (event.sync !== false) send(event); };
-  }
+function mute(manager) {
+  const send = manager._document_changed.bind(manager);
+  manager._document_changed = (event) => { if (event.sync !== false) send(event); };
+}
+
+// A message comes in pieces, and Panel drops those that come before there is a view, be it in the middle of a message.
+// What is left of it is dropped too, or it would be taken for the beginning of the next one.
+function keepWhole(receiver) {
+  Object.assign(receiver, { message: null, _current_consumer: receiver._HEADER });
+  receiver.consume = (piece) => {
+    const begins = receiver._current_consumer === receiver._HEADER;
+    if (begins && !(typeof piece === 'string' && piece.includes('"msgtype"'))) receiver.message = null;
+    else receiver._current_consumer(piece);
+  };
 }
 
 // The theme is the notebook's.
@@ -28,7 +36,11 @@ function tell(model, document) {
 }
 
 export function render({ model, view }) {
-  mute(view.model.document);
+  for (const manager of view.model.document.all_models) {
+    if (!manager.type.endsWith('CommManager')) continue;
+    mute(manager);
+    keepWhole(manager._receiver);
+  }
   follow(model);
   tell(model, view.model.document);
 }
