@@ -8,7 +8,7 @@ from typing import Any, Literal, final
 
 import numpy as np
 import panel as pn
-from bokeh.models import ColumnDataSource, FixedTicker, HoverTool, Range1d, Span
+from bokeh.models import ColumnDataSource, FixedTicker, Range1d, Span
 from bokeh.plotting import figure
 from numpy.typing import NDArray
 
@@ -17,14 +17,14 @@ from explorer.spread import DIRECTIONS, DISTANCES, INSIDE, Spread
 from explorer.theme import CLEAN, DARK, LIGHT, apply_theme, without_press
 from explorer.views.key import BAND, BEST, DASHED
 from explorer.views.ticks import drawn, tick_values, undrawn
-from explorer.views.tip import tip
+from explorer.views.tip import tell_above
 
 Array = NDArray[np.float64]
 _SHARE = f"{100 * (INSIDE[1] - INSIDE[0]):.0f} %"
 _AROUND = ("x", "low", "middle", "high")
 
 HEIGHT, TOP, BOTTOM, LEFT, RIGHT = 260, 28, 46, 66, 24  # pixels of the frame and around it
-TOOLTIP = tip("<b>@value</b><br><span style='white-space: pre'>@origin@others</span><br>α @place")
+_TOLD = "<b>@value</b><br><span style='white-space: pre'>@origin@others</span><br>α @place"
 
 
 @final
@@ -148,9 +148,7 @@ class CurveView:
         self._here = self.figure.scatter(source=self.marker, size=12, line_width=2, level="overlay")
         for span in self._spans:
             self.figure.add_layout(span)
-        target = self.figure.line(source=self._table, x="x", y="top", line_alpha=0)
-        over = {"mode": "vline", "attachment": "above", "show_arrow": False, "visible": False}
-        self.figure.add_tools(HoverTool(renderers=[target], tooltips=TOOLTIP, **over))
+        tell_above(self.figure, self._table, "x", "top", _TOLD)
         self.view = pn.Column(sizing_mode="stretch_width", margin=0)
         self.paint(dark=False)
 

@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 import panel as pn
 from bokeh.events import DoubleTap, Tap
-from bokeh.models import ColumnDataSource, FixedTicker, GlyphRenderer, HoverTool, Range1d, Span
+from bokeh.models import ColumnDataSource, FixedTicker, GlyphRenderer, Range1d, Span
 from bokeh.plotting import figure
 
 from explorer.numbers import format_number
@@ -19,7 +19,7 @@ from explorer.views.layers import fill
 from explorer.views.lines import STYLES, Array, ProfilePicture, told
 from explorer.views.slider import PathSlider
 from explorer.views.ticks import drawn, tick_values
-from explorer.views.tip import tip
+from explorer.views.tip import tell_above
 
 WIDE, NARROW = (66, 132), (46, 12)  # pixels left and right of the plots' frame, which the slider shares
 HEIGHT, TITLE, STRIP, FOOT = 150, 24, 56, 24  # pixels: frame of the curves, title above, frame of the strip, ticks
@@ -133,10 +133,7 @@ class ProfileView:
         self._crossings = self.curves.scatter("x", "y", source=self.dots, size=9, line_width=1.8, **colors)
         self._crossings.level = "overlay"  # over the marker's line, and not cut at the frame
         self.curves.ygrid[0].ticker = FixedTicker(ticks=[])
-        target = self.curves.line("t", "y", source=self._told, line_alpha=0)
-        over = {"mode": "vline", "attachment": "above", "show_arrow": False, "visible": False}
-        tool = HoverTool(renderers=[target], tooltips=tip("@said{safe}"), **over)
-        self.curves.add_tools(tool)
+        tell_above(self.curves, self._told, "t", "y", "@said{safe}")
         self._area = self.strip.varea("t", 0, "residual", source=self.table, fill_alpha=0.14)
         self._top = self.strip.line("t", "residual", source=self.table, line_width=1.4)
         self.strip.ygrid.visible = False
