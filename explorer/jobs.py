@@ -70,6 +70,7 @@ class Runner:
         self._aside = 0.0  # until when a run stands aside
         self._asked, self._choosing = 0.0, False
         names = [name for name in Request._fields if name != "checkpoints"] + ["first", "second", "third"]
+        state.param.watch(lambda event: self._expect(event.new), "picked")
         state.param.watch(lambda event: self._told(event.new), "insight")
         state.param.watch(lambda *events: self._answer(), names, precedence=1)  # once all that depends is chosen
 
@@ -163,7 +164,7 @@ class Runner:
             known = None
         if known is None or not (known.values or known.failure or not evaluated) or known.thorough < quick:
             self._looked_at = shown.request, at
-            self._aside = time.monotonic() + PATIENCE if at.picked is not None else 0.0
+            self._expect(at.picked)
 
             def look(check: Callable[[], None], tell: Told) -> dict[str, Any]:
                 found = Insight(shown.request, at)
@@ -283,6 +284,10 @@ class Runner:
         """Whether the browser that had the page has gone: it may come back before its session ends."""
         session = getattr(getattr(self._document, "session_context", None), "session", None)
         return not self.held and session is not None and session.connection_count == 0
+
+    def _expect(self, picked: tuple[float, ...] | None) -> None:
+        """Let a run stand aside, before anything is done about a point that a person waits for."""
+        self._aside = time.monotonic() + PATIENCE if picked is not None else 0.0
 
     def _told(self, found: Insight | None) -> None:
         """Let a run go on, once all that is told of a point is painted."""
