@@ -99,12 +99,14 @@ def served(explorers, serve):
         page.Explorer = Remembered
         port = cli.free_port(5100)
         server = serve(port)
-    yield f"http://127.0.0.1:{port}/explorer"
-    for explorer in explorers:
-        explorer.runner.close()  # as the end of its session does
-    server.stop()
-    server.join(10)
-    page.Explorer = build
+    try:
+        yield f"http://127.0.0.1:{port}/explorer"
+    finally:
+        for explorer in explorers:
+            explorer.runner.close()  # as the end of its session does
+        server.stop()
+        server.join(10)
+        page.Explorer = build
 
 
 @pytest.fixture(scope="session")

@@ -281,6 +281,24 @@ PROFILE = """([name, t]) => {
 }"""
 
 
+def test_a_tap_anywhere_stops_what_plays_and_the_marker_is_where_it_was_tapped(visit):
+    page, explorer = visit()
+    wait(page, lambda: explorer.state.result.known[0] == explorer.state.result.known[1])
+    curves, strip = explorer.profile.curves.ref["id"], explorer.profile.strip.ref["id"]
+    on_map, on_curves, on_strip = (
+        pixel(page, -5, -4),
+        *(page.evaluate(PROFILE, at) for at in ([curves, 30], [strip, 4])),
+    )
+    for place, there in ((on_map, (-5, -4)), (on_curves, 30), (on_strip, 4)):
+        page.get_by_role("button", name="Play").click()
+        page.get_by_role("button", name="Pause").wait_for()
+        page.mouse.click(*place)
+        page.get_by_role("button", name="Play").wait_for()
+        page.wait_for_timeout(700)  # in which it would go on to the next checkpoint
+        assert page.get_by_role("button", name="Play").is_visible()
+        assert np.allclose(explorer.state.picked or explorer.state.t, there, atol=0.3)
+
+
 def test_the_profile_tells_what_is_under_the_pointer_and_brings_the_marker_there(visit):
     page, explorer = visit()
     wait(page, lambda: explorer.state.result.known[0] == explorer.state.result.known[1])

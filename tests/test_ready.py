@@ -1,5 +1,6 @@
 """The pages that stand ready: the next browsers get them, and the server makes others once it rests."""
 
+import gc
 import re
 import time
 import urllib.request
@@ -11,7 +12,7 @@ from bokeh.util.token import check_token_signature, generate_jwt_token, get_sess
 from panel.io.application import build_single_handler_application
 
 from conftest import served
-from explorer import cli, ready
+from explorer import cli, controls, ready
 from page import DEEP, choose, wait
 
 TOKEN = r'"token":"([^"]+)"'
@@ -91,6 +92,14 @@ def test_a_server_that_has_begun_has_a_page_left_for_who_comes_after_the_first_q
         assert len(built) == 2 and first != second
         get(address)
         assert len(built) == 3
+
+
+def test_nothing_is_looked_through_for_garbage_while_a_page_is_made(ahead, monkeypatch):
+    looked, drawer = [], controls.drawer
+    monkeypatch.setattr(controls, "drawer", lambda *given: looked.append(gc.isenabled()) or drawer(*given))
+    get(ahead[0] + "?theme=dark")
+    assert looked and not any(looked)
+    until(gc.isenabled)
 
 
 def test_what_stands_ready_is_given_behind_a_prefix_too(monkeypatch):

@@ -33,7 +33,10 @@ class Component(Tagged, JSComponent):
 
 # es-module-shims reads all of a module before the browser may, for names without paths, which the bundles do not have.
 # Bokeh 3.9 asks the style sheets for each property of each line and text, ten thousand times for a page; none sets any.
+# It also has every page read what draws figures with WebGL, as none of ours does.
 _EARLY = """{% extends base %}
+{% block js_resources %}{% for line in bokeh_js.splitlines() if "bokeh-gl" not in line %}{{ line }}
+{% endfor %}{% endblock %}
 {% block preamble %}{{ super() }}<link rel="modulepreload" href="BUNDLE">{% endblock %}
 {% block loader_script %}{{ super() }}
 <script>{

@@ -86,9 +86,10 @@ export function render({ model, el }) {
     place();
   }
   const comeBack = () => { model.away = false; model.back += 1; }; // said even if it is not known yet to be away
+  let own = null; // the place that was last moved to from here
   const move = (t) => {
     const before = model.t;
-    model.t = Math.max(0, Math.min(last(), t));
+    model.t = own = Math.max(0, Math.min(last(), t));
     if (model.away || model.t === before) comeBack();
     place();
   };
@@ -141,5 +142,7 @@ export function render({ model, el }) {
   observer.observe(box);
   model.on('remove', () => { observer.disconnect(); pause(); document.removeEventListener('keydown', escape); });
   model.on('stops', pause);
+  model.on('away', () => { if (model.away) pause(); }); // who taps elsewhere wants to be there
+  model.on('t', () => { if (model.t !== own) pause(); });
   fit();
 }
