@@ -50,6 +50,7 @@ class Anteroom:
     def close(self) -> None:
         """Make no other pages: the server ends."""
         self._looks.stop()
+        gc.enable()
 
     async def _begin(self) -> None:
         """Make the first pages, then others while the server rests."""
@@ -78,7 +79,7 @@ class Anteroom:
         self._standing.append(session)
 
     async def _create(self, *asked: Any) -> Any:
-        """A new session. Nothing is looked through for garbage meanwhile, which takes a sixth of the time."""
+        """A session. Nothing is looked through for garbage while it is made, which takes a sixth of the time."""
         gc.disable()
         self._context.io_loop.call_later(SENT, gc.enable)
         return await self._create_session(*asked)

@@ -289,6 +289,7 @@ def test_a_tap_anywhere_stops_what_plays_and_the_marker_is_where_it_was_tapped(v
         pixel(page, -5, -4),
         *(page.evaluate(PROFILE, at) for at in ([curves, 30], [strip, 4])),
     )
+    page.emulate_media(reduced_motion="no-preference")  # on its way all the time
     for place, there in ((on_map, (-5, -4)), (on_curves, 30), (on_strip, 4)):
         page.get_by_role("button", name="Play").click()
         page.get_by_role("button", name="Pause").wait_for()

@@ -24,7 +24,7 @@ from explorer.views.inspector import inspector_html, waiting_html
 from explorer.views.keys import Keys
 from explorer.views.picture import Picture
 from explorer.views.results import reading_of
-from explorer.views.slider import PathSlider
+from explorer.views.slider import PAUSE, PathSlider
 from explorer.views.surface import Surface3D
 
 FOLLOW = """
@@ -40,11 +40,11 @@ if (path.length) {
 }
 """.replace("POINTER", str(POINTER))
 NEAR = 0.012  # of the picture: a tap so near to a stop of the track is meant for it
-GO_THERE = "marker.data = {x: [cb_obj.x], y: [cb_obj.y]}"
+GO_THERE = f"{PAUSE} marker.data = {{x: [cb_obj.x], y: [cb_obj.y]}}"
 STEP_THERE = """
 const [x, y] = source.moved;
-if (x !== undefined) { marker.data = {x: [x], y: [y]}; surface.data.marker = [x, y]; }
-"""
+if (x !== undefined) { PAUSE marker.data = {x: [x], y: [y]}; surface.data.marker = [x, y]; }
+""".replace("PAUSE", PAUSE)
 
 
 class MarkerView:
@@ -73,6 +73,7 @@ class MarkerView:
         for tap in (Tap, DoubleTap):  # what follows a tap within 0.3 s, wherever it is
             plane.figure.js_on_event(tap, CustomJS(args={"marker": plane.marker}, code=GO_THERE))
             plane.figure.on_event(tap, lambda event: self._pick(event.x, event.y))
+            curve.figure.js_on_event(tap, CustomJS(code=PAUSE))
             curve.figure.on_event(tap, lambda event: self._pick(event.x))
         self.keys = Keys("The map: arrow keys move the marker"), Keys("The curve: left and right move the marker")
         self.keys[0].jscallback(args={"marker": plane.marker, "surface": surface}, moved=STEP_THERE)
@@ -142,6 +143,7 @@ class MarkerView:
         """Take a point of the picture, if it is inside; as near to a stop of the track as said, that stop."""
         if self._shown is None:
             return
+        self.slider.settle()
         result, bounds = self._shown[0], np.array(self._bounds)
         if all(low <= x <= high for x, (low, high) in zip(point, bounds, strict=True)):
             apart = np.abs(result.path[::PER_INTERVAL] - point) / np.ptp(bounds, axis=1)

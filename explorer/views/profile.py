@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 import panel as pn
 from bokeh.events import DoubleTap, Tap
-from bokeh.models import ColumnDataSource, FixedTicker, GlyphRenderer, Range1d, Span
+from bokeh.models import ColumnDataSource, CustomJS, FixedTicker, GlyphRenderer, Range1d, Span
 from bokeh.plotting import figure
 
 from explorer.numbers import format_number
@@ -17,7 +17,7 @@ from explorer.theme import CLEAN, DARK, FONT, LIGHT, apply_theme, without_press,
 from explorer.views.cards import text
 from explorer.views.layers import fill
 from explorer.views.lines import STYLES, Array, ProfilePicture, told
-from explorer.views.slider import PathSlider
+from explorer.views.slider import PAUSE, PathSlider
 from explorer.views.ticks import drawn, tick_values
 from explorer.views.tip import tell_above
 
@@ -93,6 +93,7 @@ class ProfileView:
             without_selection(plot)
             without_press(plot)
             for tap in (Tap, DoubleTap):  # what follows a tap within 0.3 s, wherever it is
+                plot.js_on_event(tap, CustomJS(code=PAUSE))
                 plot.on_event(tap, lambda event: self._go(event.x))
         self.paint(dark=False)
 
@@ -260,6 +261,7 @@ class ProfileView:
 
     def _go(self, t: float) -> None:
         """Bring the marker to the nearest of the places that are drawn, if one was tapped."""
+        self.slider.settle()
         near, last = round(QUARTERS * t) / QUARTERS, float(self._across.end)
         if 0 <= near <= last:
             self.slider.param.update(t=near, back=self.slider.back + 1)

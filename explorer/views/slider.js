@@ -86,10 +86,9 @@ export function render({ model, el }) {
     place();
   }
   const comeBack = () => { model.away = false; model.back += 1; }; // said even if it is not known yet to be away
-  let own = null; // the place that was last moved to from here
   const move = (t) => {
     const before = model.t;
-    model.t = own = Math.max(0, Math.min(last(), t));
+    model.t = Math.max(0, Math.min(last(), t));
     if (model.away || model.t === before) comeBack();
     place();
   };
@@ -120,6 +119,7 @@ export function render({ model, el }) {
     if (event.key === 'Escape' && !event.defaultPrevented && !typing) comeBack();
   };
   document.addEventListener('keydown', escape);
+  document.addEventListener('picturetap', pause); // see PAUSE in slider.py
   pause();
   const KEYS = {
     ArrowRight: next, ArrowUp: next, ArrowLeft: previous, ArrowDown: previous,
@@ -140,9 +140,12 @@ export function render({ model, el }) {
   for (const name of shown) model.on(name, place);
   const observer = new ResizeObserver(fit);
   observer.observe(box);
-  model.on('remove', () => { observer.disconnect(); pause(); document.removeEventListener('keydown', escape); });
+  model.on('remove', () => {
+    observer.disconnect();
+    pause();
+    document.removeEventListener('keydown', escape);
+    document.removeEventListener('picturetap', pause);
+  });
   model.on('stops', pause);
-  model.on('away', () => { if (model.away) pause(); }); // who taps elsewhere wants to be there
-  model.on('t', () => { if (model.t !== own) pause(); });
   fit();
 }

@@ -10,6 +10,9 @@ import param
 from explorer.tracks import Track
 from explorer.views.component import Component
 
+PAUSE = "document.dispatchEvent(new Event('picturetap'));"
+"""In the browser, stops what plays: who taps a picture wants to be there."""
+
 
 class PathSlider(Component):
     """Moves along a track; the arrow keys go from one stop to the next.
@@ -36,5 +39,9 @@ class PathSlider(Component):
         start, end = track.ends
         words = {"label": track.slider, "saying": track.saying, "digits": track.digits, "stop": track.stop}
         self.param.update(stops=list(track.stops), **words, label_start=start, label_end=end, t=t)
+
+    def settle(self) -> None:
+        """Be where the browser has last said, before anything else: Panel 1.9.4 holds what it says for 50 ms."""
+        self.t = self._events.pop("t", self.t)
 
     _bundle: ClassVar[Path] = Path(__file__).parent / "slider.js"
