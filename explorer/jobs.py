@@ -40,7 +40,7 @@ class Runner:
         state: Read and written on the event loop only.
 
     Attributes:
-        held: Whether results wait until the page is there.
+        held: Whether results wait until the page is there, or what is displayed in a notebook.
         progress: Of the run.
         left: Seconds of it that are still to come, as far as its evaluations tell.
         share: Of it that is done, which never falls back.
@@ -60,6 +60,7 @@ class Runner:
         self._mail: list[tuple[Job, str, str, Result | None]] = []
         self._scheduled = False
         self.held = False
+        self._waiting: list[Callable[[], None]] = []
         self._loop: asyncio.AbstractEventLoop | None = None
         self._document: Any = None
         self._beat = 0.0
@@ -116,16 +117,23 @@ class Runner:
 
     def tell(self) -> None:
         """Tell the page what is known: it is there, and results reach it through the loop."""
-        self.held = False
-        self._schedule()
+        self._release()
         if self._loop is not None:
             self._loop.call_later(DRAWN, self.proceed)
 
     def proceed(self) -> None:
         """Compute on, and tell what is found: the page is drawn, which takes all that the machine has."""
-        self.held = False
         if self._job is not None:
             self._job.go.set()
+        self._release()
+
+    def _release(self) -> None:
+        """Let go what was held."""
+        with self._lock:
+            self.held = False
+            waiting, self._waiting = self._waiting, []
+        for update in waiting:
+            self._deliver(update)
         self._schedule()
 
     def start(self, delay: float = 0.0) -> None:
@@ -225,7 +233,12 @@ class Runner:
         return cost.sentence(cost.evaluations(request), cost.pace(request))
 
     def _deliver(self, update: Callable[[], None]) -> None:
-        """Do something on the event loop, if there still is a document."""
+        """Do something on the event loop, if there still is a document; a notebook must be shown first."""
+        with self._lock:
+            waits = self.held and self._document is None
+            self._waiting += [update] if waits else []
+        if waits:
+            return
         if self._loop is None:
             update()
         elif not self._loop.is_closed():  # as it is where a server has ended

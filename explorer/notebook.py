@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sys
+import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import Any
@@ -60,6 +61,21 @@ class Plain(MaterialDesign):
         return viewable
 
 
+class Displayed(pn.Column):
+    """What is displayed in a notebook. All that is done about it is done in the notebook's own thread.
+
+    JupyterLab since 4.4 has another one, a subshell, take what the browser says. What is answered there would come
+    between the pieces of what a run tells meanwhile, and the browser could make nothing of either.
+    """
+
+    def _on_msg(self, ref: str, manager: Any, msg: Any) -> None:
+        loop, take = getattr(getattr(shell(), "kernel", None), "io_loop", None), super()._on_msg
+        if loop is None or threading.current_thread() is threading.main_thread():
+            take(ref, manager, msg)
+        else:
+            loop.add_callback(take, ref, manager, msg)
+
+
 def shell() -> Any:
     """The notebook's IPython, None outside a notebook."""
     if "IPython" not in sys.modules:
@@ -105,7 +121,7 @@ def themed(host: Host, content: Any, paint: Callable[[bool], None]) -> pn.Column
     """
     wide = {"sizing_mode": "stretch_width", "height_policy": "fit", "margin": 0}
     inner = pmui.Column(content, theme_config=THEME_CONFIG, stylesheets=[f":host {{ {FREE} }}"], **wide)
-    view = pn.Column(inner, host, stylesheets=[HERE_CSS], design=Plain, **wide)
+    view = Displayed(inner, host, stylesheets=[HERE_CSS], design=Plain, **wide)
 
     def repaint(event: Any) -> None:
         view.css_classes = ["dark"] if event.new else []

@@ -292,6 +292,18 @@ def test_a_message_about_bad_input_outlives_the_progress_of_a_run(runner):
     assert runner.state.phase == "canceled"
 
 
+def test_a_notebook_that_is_not_shown_yet_is_told_nothing_of_a_point_and_then_at_once(runner):
+    runner.open(None, None)
+    runner.look()
+    runner.look_around()
+    threads = [t for t in threading.enumerate() if t.name == "landscape" and t is not runner._job.thread]
+    for thread in threads:
+        thread.join(30)
+    assert threads and runner.state.insight is None
+    runner.proceed()
+    assert runner.state.insight.whole and runner.state.insight.at == runner.state.marker
+
+
 def test_a_failing_run_is_one_sentence_and_the_next_one_works(runner, monkeypatch):
     def broken(self, request):
         raise ValueError("no plane today")

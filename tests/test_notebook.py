@@ -38,8 +38,12 @@ for step in range(4):
     optimizer.step()
 """
 LIVE = """
+import threading
 from explorer import Explorer
-Explorer(model, data={"train": (X, y), "test": (X, y)}, checkpoints=recorder.trajectory(), resolution=33, tolerance=10)
+data = {"train": (X, y), "test": (X, y)}
+explorer = Explorer(model, data, checkpoints=recorder.trajectory(), resolution=33, tolerance=10)
+explorer.state.param.watch(lambda event: setattr(explorer.state, "message", threading.current_thread().name), "t")
+explorer
 """
 PICTURES = """
 import landscape_engine as le
@@ -135,6 +139,7 @@ def test_a_live_model_is_explored_in_a_cell_and_answers(run):
     page.locator("input[type=range][aria-label='Position on the training path']").focus()
     page.keyboard.press("Home")
     page.get_by_text("checkpoint 1 of 4, step 0").first.wait_for()
+    page.get_by_text("MainThread").first.wait_for()  # and not in that of a subshell, beside what a run tells
     assert page.evaluate("deep('.surface3d')[0].dataset.marker") != before
     page.keyboard.press("End")
     page.evaluate(REST)
