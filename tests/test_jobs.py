@@ -294,12 +294,13 @@ def test_a_message_about_bad_input_outlives_the_progress_of_a_run(runner):
 
 def test_a_notebook_that_is_not_shown_yet_is_told_nothing_of_a_point_and_then_at_once(runner):
     runner.open(None, None)
+    runner._job.looked.wait(30)
     runner.look()
     runner.look_around()
-    threads = [t for t in threading.enumerate() if t.name == "landscape" and t is not runner._job.thread]
-    for thread in threads:
-        thread.join(30)
-    assert threads and runner.state.insight is None
+    for thread in threading.enumerate():
+        if thread.name == "landscape" and thread is not runner._job.thread:
+            thread.join(30)
+    assert runner.state.looking and runner.state.insight is None
     runner.proceed()
     assert runner.state.insight.whole and runner.state.insight.at == runner.state.marker
 

@@ -298,6 +298,10 @@ def test_a_tap_anywhere_stops_what_plays_and_the_marker_is_where_it_was_tapped(v
         page.wait_for_timeout(700)  # in which it would go on to the next checkpoint
         assert page.get_by_role("button", name="Play").is_visible()
         assert np.allclose(explorer.state.picked or explorer.state.t, there, atol=0.3)
+    page.get_by_role("button", name="Play").click()
+    page.get_by_label("The map: arrow keys move the marker").press("ArrowLeft")
+    page.get_by_role("button", name="Play").wait_for()
+    wait(page, lambda: explorer.state.picked is not None)
 
 
 def test_the_profile_tells_what_is_under_the_pointer_and_brings_the_marker_there(visit):

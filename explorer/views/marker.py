@@ -43,8 +43,8 @@ NEAR = 0.012  # of the picture: a tap so near to a stop of the track is meant fo
 GO_THERE = f"{PAUSE} marker.data = {{x: [cb_obj.x], y: [cb_obj.y]}}"
 STEP_THERE = """
 const [x, y] = source.moved;
-if (x !== undefined) { PAUSE marker.data = {x: [x], y: [y]}; surface.data.marker = [x, y]; }
-""".replace("PAUSE", PAUSE)
+if (x !== undefined) { marker.data = {x: [x], y: [y]}; surface.data.marker = [x, y]; }
+"""
 
 
 class MarkerView:
@@ -78,6 +78,7 @@ class MarkerView:
         self.keys = Keys("The map: arrow keys move the marker"), Keys("The curve: left and right move the marker")
         self.keys[0].jscallback(args={"marker": plane.marker, "surface": surface}, moved=STEP_THERE)
         for keys in self.keys:
+            keys.jscallback(moved=PAUSE)
             keys.param.watch(lambda event: self._pick(*event.new[: len(self._bounds)], near=0.0), "moved")
 
     def show(self, result: Result, picture: Picture | CurvePicture) -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import ClassVar
 
+import panel as pn
 import param
 
 from explorer.tracks import Track
@@ -41,7 +42,8 @@ class PathSlider(Component):
         self.param.update(stops=list(track.stops), **words, label_start=start, label_end=end, t=t)
 
     def settle(self) -> None:
-        """Be where the browser has last said, before anything else: Panel 1.9.4 holds what it says for 50 ms."""
-        self.t = self._events.pop("t", self.t)
+        """Take what the browser has said so far, before anything else: Panel 1.9.4 holds it for 50 ms."""
+        if self._events:
+            self._change_event(pn.state.curdoc)
 
     _bundle: ClassVar[Path] = Path(__file__).parent / "slider.js"
