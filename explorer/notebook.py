@@ -64,8 +64,9 @@ class Plain(MaterialDesign):
 class Displayed(pn.Column):
     """What is displayed in a notebook. All that is done about it is done in the notebook's own thread.
 
-    JupyterLab since 4.4 has another one, a subshell, take what the browser says. What is answered there would come
-    between the pieces of what a run tells meanwhile, and the browser could make nothing of either.
+    JupyterLab since 4.4 has another one, a subshell, take what the browser says, if the kernel has them, as ipykernel
+    since 7: github.com/jupyterlab/jupyterlab/pull/17363. What is answered there would come between the pieces of what a
+    run tells meanwhile, and the browser could make nothing of either.
     """
 
     def _on_msg(self, ref: str, manager: Any, msg: Any) -> None:
