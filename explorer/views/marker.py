@@ -72,9 +72,9 @@ class MarkerView:
         slider.jscallback(args={**marks, "surface": surface}, t=FOLLOW)
         for tap in (Tap, DoubleTap):  # what follows a tap within 0.3 s, wherever it is
             plane.figure.js_on_event(tap, CustomJS(args={"marker": plane.marker}, code=GO_THERE))
-            plane.figure.on_event(tap, lambda event: self._pick(event.x, event.y))
+            plane.figure.on_event(tap, lambda event: self._tap(event.x, event.y))
             curve.figure.js_on_event(tap, CustomJS(code=PAUSE))
-            curve.figure.on_event(tap, lambda event: self._pick(event.x))
+            curve.figure.on_event(tap, lambda event: self._tap(event.x))
         self.keys = Keys("The map: arrow keys move the marker"), Keys("The curve: left and right move the marker")
         self.keys[0].jscallback(args={"marker": plane.marker, "surface": surface}, moved=STEP_THERE)
         for keys in self.keys:
@@ -140,11 +140,15 @@ class MarkerView:
         """Of the axes of the picture."""
         return () if self._shown is None else tuple(self._shown[0].subspace.bounds)
 
+    def _tap(self, *point: float) -> None:
+        """Take a point that was tapped, of which the browser tells at once, and not a little later as of all else."""
+        self.slider.settle()
+        self._pick(*point)
+
     def _pick(self, *point: float, near: float = NEAR) -> None:
         """Take a point of the picture, if it is inside; as near to a stop of the track as said, that stop."""
         if self._shown is None:
             return
-        self.slider.settle()
         result, bounds = self._shown[0], np.array(self._bounds)
         if all(low <= x <= high for x, (low, high) in zip(point, bounds, strict=True)):
             apart = np.abs(result.path[::PER_INTERVAL] - point) / np.ptp(bounds, axis=1)
